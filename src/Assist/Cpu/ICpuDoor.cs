@@ -1,0 +1,18 @@
+namespace Farm.Assist.Cpu;
+
+/// <summary>The one door from a processor to the machine around it. Single-threaded: called on the vCPU's thread.</summary>
+public interface ICpuDoor
+{
+    /// <summary>Reads 1, 2 or 4 bytes from I/O space.</summary>
+    uint ReadPort(ushort port, int size);
+
+    void WritePort(ushort port, uint value, int size);
+
+    /// <summary>Reads 1, 2, 4 or 8 bytes of physical memory that is not RAM; does not cross a page.</summary>
+    ulong ReadMmio(ulong address, int size);
+
+    void WriteMmio(ulong address, ulong value, int size);
+
+    /// <summary>INTA: the vector of the highest-priority pending external interrupt. Called only while the interrupt line is up.</summary>
+    byte AcknowledgeInterrupt();
+}
