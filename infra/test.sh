@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
+# With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine
+set -uo pipefail
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+cd "$root"
+"$root/farm" setup || { echo "0 passed, 1 failed"; exit 1; }
+
+passed=0 failed=0 skipped=0
+export FARM_ROOT="$root"
+logs="$root/.farm/test-logs"
+rm -rf "$logs" && mkdir -p "$logs"
+
+echo "== build"
+if ! dotnet build farm.sln -c Release -v q -nologo >"$logs/build.log" 2>&1; then
+    grep -E 'error' "$logs/build.log" | sort -u | head -n 40
+    echo "0 passed, 1 failed"
+    exit 1
+fi
+
+if [ $# = 0 ]; then
+    echo "== format"
+    if dotnet format farm.sln --no-restore --verify-no-changes >"$logs/format.log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        head -n 20 "$logs/format.log"
+        failed=$((failed + 1))
+    fi
+fi
+
+for project in tests/*/*.csproj; do
+    name=$(basename "$project" .csproj)
+    [ "$name" = Bench ] && continue
+    if [ $# != 0 ]; then
+        wanted=
+        for prefix in "$@"; do [[ "${name,,}" == "${prefix,,}"* ]] && wanted=1; done
+        [ -n "$wanted" ] || continue
+    fi
+    exe="tests/$name/bin/Release/net10.0/Farm.$name"
+    log="$logs/$name.log"
+    echo "== $name"
+    timeout 2400 "$exe" --no-ansi --no-progress >"$log" 2>&1
+    code=$?
+    count() { sed -n "s/^ *$1: \([0-9]*\).*/\1/p" "$log" | tail -n 1; }
+    p=$(count succeeded) f=$(count failed) s=$(count skipped)
+    # Exit code 8: the project holds no test yet.
+    if [ -z "$p" ] || { [ $code != 0 ] && [ $code != 8 ] && [ "${f:-0}" = 0 ]; }; then
+        tail -n 30 "$log"
+        echo "$name ended with code $code"
+        f=$((${f:-0} + 1))
+    fi
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
+    [ "${f:-0}" = 0 ] || grep -E -A 12 '^(failed|\[FAIL\]|failed )' "$log" | head -n 120
+    grep -iE '^ *skipped ' "$log" | sort -u | head -n 20
+    echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
+done
+
+if [ "$skipped" != 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
