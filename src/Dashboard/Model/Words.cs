@@ -1,0 +1,63 @@
+using System.Globalization;
+using Farm.Contracts;
+using Farm.Contracts.Guests;
+using Farm.Contracts.Jobs;
+using Farm.Contracts.Matrix;
+
+namespace Farm.Dashboard.Model;
+
+/// <summary>What the pages call things.</summary>
+public static class Words
+{
+    /// <summary>"UnsupportedOpcode" becomes "unsupported opcode".</summary>
+    public static string Of(Enum? value) =>
+        value is { } known ? string.Concat(known.ToString().Select((c, i) => i > 0 && char.IsUpper(c) ? " " + char.ToLowerInvariant(c) : char.ToLowerInvariant(c).ToString())) : "";
+
+    public static string Of(JobKind kind) => kind == JobKind.Install ? "Install" : "Disk";
+
+    public static string Of(StackSpec? stack) => stack is null ? "" : $"{stack.Backend} / {stack.Assist} / {stack.Firmware}".ToLowerInvariant();
+
+    /// <summary>The word in a matrix cell.</summary>
+    public static string Of(MatrixCell cell) => cell switch
+    {
+        { Undefined: true } => "–",
+        { State: CellState.NotTried } => "(-)",
+        { State: CellState.NoMedia } => "(-) no media",
+        { State: CellState.Queued } => "queued",
+        { State: CellState.Running } => Of(cell.Furthest == BootPhase.None ? BootPhase.Loader : cell.Furthest),
+        { State: CellState.Yes } => "Yes",
+        { State: CellState.Flaky } => $"Flaky {cell.Passes}/{cell.Results}",
+        _ => "No",
+    };
+
+    /// <summary>Says more about a cell: for No how far it got.</summary>
+    public static string Detail(MatrixCell cell) => cell switch
+    {
+        { State: CellState.No } => $"{Of(cell.Outcome)} after {Of(cell.Furthest)}",
+        { State: CellState.Running } => cell.Progress.ToString("P0", CultureInfo.InvariantCulture),
+        { State: CellState.Yes or CellState.Flaky, Stack: { } stack } => Of(stack),
+        _ => "",
+    };
+
+    public static string Css(MatrixCell cell) => cell.Undefined ? "undefined" : cell.State.ToString().ToLowerInvariant();
+
+    public static string When(DateTimeOffset? at) => at is { } time ? time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC" : "";
+
+    public static string Seconds(double seconds) => seconds.ToString("F2", CultureInfo.InvariantCulture) + " s";
+
+    public static string Count(long count) => count.ToString("N0", CultureInfo.InvariantCulture);
+
+    public static string ResultCss(GuestOutcome? outcome, RunHealth? health) => health switch
+    {
+        null => "running",
+        RunHealth.Ok => outcome == GuestOutcome.Pass ? "yes" : "no",
+        _ => "nomedia",
+    };
+
+    public static string Result(GuestOutcome? outcome, RunHealth? health) => health switch
+    {
+        null => "running",
+        RunHealth.Ok => Of(outcome),
+        _ => Of(health),
+    };
+}
