@@ -1,3 +1,5 @@
+using Farm.Machine.Storage;
+
 namespace Farm.Machine.Devices.Cmos;
 
 /// <summary>Fills the NVRAM as the PC/AT's setup and the Bochs BIOS (rombios.c, comments on CMOS use) lay it out.</summary>
@@ -55,9 +57,9 @@ internal static class CmosLayout
     }
 
     /// <summary>Type 47: cylinders, heads, write precompensation, control byte, landing zone, sectors per track.</summary>
-    private static void Disk(Span<byte> nvram, DiskGeometry? disk, int type, int at)
+    private static void Disk(Span<byte> nvram, DiskParameters? disk, int type, int at)
     {
-        if (disk is not { } geometry)
+        if (disk?.Physical is not { } geometry)
             return;
         nvram[type] = 47;
         Word(nvram, at, geometry.Cylinders);
@@ -68,7 +70,7 @@ internal static class CmosLayout
         nvram[at + 8] = (byte)geometry.SectorsPerTrack;
     }
 
-    private static int Translation(DiskGeometry? disk) => disk is { } geometry ? (int)geometry.Translation : 0;
+    private static int Translation(DiskParameters? disk) => (int)(disk?.Translation ?? BiosTranslation.None);
 
     private static void Word(Span<byte> nvram, int at, int value)
     {

@@ -1,3 +1,5 @@
+using Farm.Machine.Storage;
+
 namespace Farm.Machine.Devices.Cmos;
 
 /// <summary>A boot device as the Bochs BIOS numbers them in 38h and 3Dh.</summary>
@@ -21,18 +23,6 @@ public enum FloppyDriveType : byte
     Drive2880K = 5,
 }
 
-/// <summary>How the BIOS translates a disk's geometry for INT 13h (Bochs BIOS, CMOS 39h).</summary>
-public enum DiskTranslation : byte
-{
-    None = 0,
-    Lba = 1,
-    Large = 2,
-    RevisedEchs = 3,
-}
-
-/// <param name="Cylinders">Physical cylinders, as IDENTIFY DEVICE reports.</param>
-public readonly record struct DiskGeometry(int Cylinders, int Heads, int SectorsPerTrack, DiskTranslation Translation = DiskTranslation.Lba);
-
 /// <summary>What the setup program of a real PC would have stored: read by the BIOS payloads at POST.</summary>
 public sealed record CmosSettings
 {
@@ -50,15 +40,15 @@ public sealed record CmosSettings
     public FloppyDriveType DriveB { get; init; }
 
     /// <summary>Master on the primary channel; null for none or a CD-ROM.</summary>
-    public DiskGeometry? Disk0 { get; init; }
+    public DiskParameters? Disk0 { get; init; }
 
     /// <summary>Slave on the primary channel.</summary>
-    public DiskGeometry? Disk1 { get; init; }
+    public DiskParameters? Disk1 { get; init; }
 
     /// <summary>Master on the secondary channel: only its translation is stored.</summary>
-    public DiskGeometry? Disk2 { get; init; }
+    public DiskParameters? Disk2 { get; init; }
 
-    public DiskGeometry? Disk3 { get; init; }
+    public DiskParameters? Disk3 { get; init; }
 
     public bool MathCoprocessor { get; init; } = true;
 

@@ -40,8 +40,8 @@ internal sealed class PitCounter
     /// <summary>Mode 3: which half <see cref="_start"/> began.</summary>
     private bool _highHalf = true;
 
-    /// <summary>Mode 0: low after a control word until the count has run out.</summary>
-    private bool _frozenOutput = true;
+    /// <summary>OUT while nothing is loaded: low in mode 0, else high.</summary>
+    private bool _frozenOutput;
 
     public PitMode Mode => _mode;
 
@@ -65,7 +65,7 @@ internal sealed class PitCounter
         _written = _loaded = _pending = false;
         _pausedAt = -1;
         _highHalf = true;
-        _frozenOutput = true;
+        _frozenOutput = false;
     }
 
     public void WriteControl(byte control, long now)
