@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Farm.Linking;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 

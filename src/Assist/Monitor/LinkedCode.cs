@@ -1,6 +1,6 @@
 using Iced.Intel;
 
-namespace Farm.Firmware;
+namespace Farm.Linking;
 
 /// <summary>
 /// 32-bit code and data linked at a fixed address. The body is assembled twice: the first pass finds where the labels lie, the
