@@ -18,12 +18,19 @@ public unsafe struct CpuState
     /// <summary>RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, zero, RIP.</summary>
     public fixed ulong Gpr[18];
 
-    /// <summary>Architectural flags as last materialised; read them through <c>Cpu.Flags</c>.</summary>
+    /// <summary>Flags; while a processor runs the arithmetic ones are stale here: read them through <c>Cpu.Flags</c>.</summary>
     public ulong Rflags;
+
+    /// <summary>Result (sign-extended) and carries that the arithmetic flags derive from; see <c>X86Cpu.Flags</c>.</summary>
+    public ulong LazyResult;
+    public uint LazyCarries;
 
     public SegmentCache Es, Cs, Ss, Ds, Fs, Gs, Ldtr, Tr;
     public DescriptorTable Gdtr, Idtr;
     public ulong Cr0, Cr2, Cr3, Cr4, Cr8;
+
+    /// <summary>The PAE page-directory-pointer registers.</summary>
+    public fixed ulong Pdpte[4];
     public fixed ulong Dr[8];
     public ulong Efer, Star, Lstar, Cstar, Fmask, KernelGsBase;
     public ulong SysenterCs, SysenterEsp, SysenterEip;

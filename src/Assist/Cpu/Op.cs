@@ -45,6 +45,9 @@ public unsafe struct Op
     public byte AddressSize;
 
     public OpFlags Flags;
+
+    /// <summary>Offset of the next instruction from the start of the block.</summary>
+    public ushort Next;
 }
 
 [Flags]

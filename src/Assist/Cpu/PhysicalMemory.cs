@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Farm.Assist.Cpu;
@@ -14,7 +15,7 @@ public enum PageKind : byte
     /// <summary>Decoded code came from this page: a store must invalidate it.</summary>
     Code = 4,
 
-    /// <summary>A store must be noted for the live screen (dirty log).</summary>
+    /// <summary>Not stored to since <see cref="PhysicalMemory.Watch"/>; the first store clears it (dirty log of the live screen).</summary>
     Watched = 8,
 }
 
@@ -51,8 +52,11 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>Raised after any change of the map, so that processors drop cached translations.</summary>
     public event Action? Changed;
 
-    /// <summary>Raised before a store by anyone but the processor itself changes a page that holds decoded code (page number).</summary>
-    public event Action<ulong>? CodeWritten;
+    /// <summary>Raised before bytes of a page that holds decoded code change, whoever stores (address, length; within one page).</summary>
+    public event Action<ulong, int>? CodeWritten;
+
+    /// <summary>Raised when a page comes to hold decoded code (page number): processors may no longer store to it unseen.</summary>
+    public event Action<ulong>? CodeMarked;
 
     public bool A20
     {
@@ -83,10 +87,61 @@ public sealed unsafe class PhysicalMemory : IDisposable
     }
 
     /// <summary>Kind of the page at a physical address (after A20); MMIO beyond the map.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public PageKind KindAt(ulong address)
     {
         ulong page = (address & AddressMask) >> PageShift;
         return page < _pages ? Kinds[page] : PageKind.Mmio;
+    }
+
+    /// <summary>Host address of a byte of RAM or ROM (after A20); null where only the door answers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* HostAt(ulong address)
+    {
+        address &= AddressMask;
+        ulong page = address >> PageShift;
+        byte* host = page < _pages ? Host[page] : null;
+        return host == null ? null : host + (address & (PageSize - 1));
+    }
+
+    /// <summary>Starts watching [<paramref name="address"/>, +<paramref name="length"/>) for stores: its pages lose <see cref="PageKind.Watched"/> with the first one.</summary>
+    public void Watch(ulong address, ulong length)
+    {
+        for (ulong page = address >> PageShift; page < _pages && page << PageShift < address + length; page++)
+        {
+            if ((Kinds[page] & PageKind.Writable) != 0)
+                Kinds[page] |= PageKind.Watched;
+        }
+        Changed?.Invoke();
+    }
+
+    /// <summary>
+    /// To be called before bytes of RAM or ROM change behind the map's back: drops decoded code, ends the watch. Within one page.
+    /// </summary>
+    public void BeforeStore(ulong address, int length)
+    {
+        ulong page = address >> PageShift;
+        if (page >= _pages)
+            return;
+        if ((Kinds[page] & PageKind.Code) != 0)
+            CodeWritten?.Invoke(address, length);
+        Kinds[page] &= ~PageKind.Watched;
+    }
+
+    /// <summary>Notes that decoded code came from the page.</summary>
+    internal void MarkCode(ulong page)
+    {
+        if (page >= _pages || Host[page] == null || (Kinds[page] & PageKind.Code) != 0)
+            return;
+        Kinds[page] |= PageKind.Code;
+        CodeMarked?.Invoke(page);
+    }
+
+    /// <summary>Takes the mark back, if no other processor shares the map.</summary>
+    internal void UnmarkCode(ulong page)
+    {
+        if (CodeMarked?.GetInvocationList().Length <= 1)
+            Kinds[page] &= ~PageKind.Code;
     }
 
     /// <summary>Bus-master read; bytes outside RAM and ROM are FFh. A20 does not apply to bus masters.</summary>
@@ -122,8 +177,8 @@ public sealed unsafe class PhysicalMemory : IDisposable
             ulong page = address >> PageShift;
             if (page < _pages && (Kinds[page] & PageKind.Writable) != 0)
             {
-                if ((Kinds[page] & PageKind.Code) != 0)
-                    CodeWritten?.Invoke(page);
+                if ((Kinds[page] & (PageKind.Code | PageKind.Watched)) != 0)
+                    BeforeStore(address, run);
                 source[..run].CopyTo(new Span<byte>(Host[page] + (address & (PageSize - 1)), run));
             }
             else

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Iced.Intel;
 
 namespace Farm.Assist.Cpu;
 
@@ -12,12 +13,28 @@ public sealed unsafe partial class X86Cpu : IDisposable
 {
     private readonly GuestFault _fault = new();
 
-    public X86Cpu(PhysicalMemory memory, ICpuDoor door)
+    /// <param name="memory">The physical map; the processor follows its events until disposed.</param>
+    /// <param name="door">Ports, MMIO, interrupt acknowledge.</param>
+    /// <param name="model">CPUID and known instructions; default <see cref="CpuModel.P3"/>.</param>
+    /// <param name="refuses">Instructions to stop at as <see cref="StopReason.Unsupported"/> although they are implemented.</param>
+    public X86Cpu(PhysicalMemory memory, ICpuDoor door, CpuModel? model = null, Func<Code, bool>? refuses = null)
     {
         Memory = memory;
         Door = door;
+        Model = model ?? CpuModel.P3;
+        Refuses = refuses;
         State = (CpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(CpuState), 64);
         NativeMemory.Clear(State, (nuint)sizeof(CpuState));
+        _code = new DecodeCache(memory);
+        _decoders = [Decoder.Create(16, _reader, Options), Decoder.Create(32, _reader, Options), Decoder.Create(64, _reader, Options)];
+        for (int i = 0; i < 3 * TlbSize; i++)
+            _tlbs[i] = new TlbEntry { ReadTag = NoTag, WriteTag = NoTag };
+        for (int i = 0; i < 2 * CodeTlbSize; i++)
+            _codeTlbs[i] = new CodeTlbEntry { Tag = NoTag };
+        memory.Changed += OnMapChanged;
+        memory.CodeWritten += OnCodeWritten;
+        memory.CodeMarked += OnCodeMarked;
+        ModeChanged();
     }
 
     /// <summary>The architectural state, at a fixed address for the processor's life.</summary>
@@ -27,11 +44,27 @@ public sealed unsafe partial class X86Cpu : IDisposable
 
     public ICpuDoor Door { get; }
 
+    public CpuModel Model { get; }
+
+    private Func<Code, bool>? Refuses { get; }
+
     /// <summary>RIP of the instruction in execution: what a fault pushes.</summary>
-    public ulong InstructionStart;
+    public ulong InstructionStart => _op != null ? _blockRip + _op->Next - _op->Length : State->Rip;
 
     public void Dispose()
     {
+        if (State == null)
+            return;
+        Memory.Changed -= OnMapChanged;
+        Memory.CodeWritten -= OnCodeWritten;
+        Memory.CodeMarked -= OnCodeMarked;
+        _code.Dispose();
+        NativeMemory.AlignedFree(_tlbs);
+        NativeMemory.AlignedFree(_codeTlbs);
+        NativeMemory.Free(_windows);
+        NativeMemory.Free(_jumps);
+        NativeMemory.Free(_uncached);
+        NativeMemory.Free(_branches);
         NativeMemory.AlignedFree(State);
         State = null;
     }

@@ -1,0 +1,256 @@
+using System.Runtime.CompilerServices;
+
+namespace Farm.Assist.Cpu;
+
+// The run loop. A block of ops runs without a check between them; everything else (stops, interrupts, traps, shadows) is looked
+// at between blocks, and EndBlock makes a block end after the instruction in execution.
+public sealed unsafe partial class X86Cpu
+{
+    /// <summary>What a block boundary has to look at closely.</summary>
+    [Flags]
+    private enum Attention
+    {
+        None = 0,
+
+        /// <summary><see cref="RequestStop"/>.</summary>
+        Stop = 1,
+
+        /// <summary>The INTR pin is high.</summary>
+        Interrupt = 2,
+        Nmi = 4,
+
+        /// <summary>EFLAGS.TF or RF was set.</summary>
+        Trace = 8,
+
+        /// <summary>DR7 enables breakpoints.</summary>
+        Breakpoints = 16,
+
+        /// <summary>A #DB trap is due.</summary>
+        Debug = 32,
+
+        /// <summary>Real mode on a processor that may not run it.</summary>
+        RealMode = 64,
+    }
+
+    private Attention _attention;
+    private volatile int _kicked;
+    private StopReason _stop;
+    private bool _interruptLine;
+
+    /// <summary>Instructions retired before the block in execution.</summary>
+    private ulong _count;
+    private ulong _deadline;
+
+    /// <summary>The op in execution; null between blocks.</summary>
+    private Op* _op;
+    private Op* _first;
+
+    /// <summary>The block runs while ops lie below; null: it ends after the present one.</summary>
+    private Op* _end;
+    private ulong _blockRip;
+
+    /// <summary>The instruction has taken effect: a fault from here on does not restart it.</summary>
+    private bool _committed;
+    private bool _stepping;
+
+    /// <summary>Control registers as at the last stop, to notice what the host changed in between.</summary>
+    private (ulong Cr0, ulong Cr3, ulong Cr4, ulong Efer) _translation;
+
+    /// <summary>Instructions retired; a REP iteration and a delivered fault count as one each. Exact in calls to the door too.</summary>
+    public ulong InstructionCount => _op == null ? _count : _count + (ulong)(_op - _first);
+
+    /// <summary>Instruction count at which <see cref="Run"/> returns; the door may change it during the run.</summary>
+    public ulong Deadline
+    {
+        get => _deadline;
+        set
+        {
+            _deadline = value;
+            EndBlock();
+        }
+    }
+
+    /// <summary>False: a block boundary with CR0.PE clear stops with <see cref="StopReason.RealModeEntered"/>.</summary>
+    public bool RealModeAllowed { get; set; } = true;
+
+    /// <summary>Level of the INTR pin.</summary>
+    public bool InterruptLine
+    {
+        get => _interruptLine;
+        set
+        {
+            if (value == _interruptLine)
+                return;
+            _interruptLine = value;
+            if (value)
+            {
+                _attention |= Attention.Interrupt;
+                EndBlock();
+            }
+            else
+            {
+                _attention &= ~Attention.Interrupt;
+            }
+        }
+    }
+
+    /// <summary>Latches a non-maskable interrupt.</summary>
+    public void PendNmi()
+    {
+        _attention |= Attention.Nmi;
+        EndBlock();
+    }
+
+    /// <summary>For the door, on the processor's thread: <see cref="Run"/> returns after the instruction in execution. The first reason wins.</summary>
+    public void RequestStop(StopReason reason = StopReason.Stopped)
+    {
+        if ((_attention & Attention.Stop) == 0)
+            _stop = reason;
+        _attention |= Attention.Stop;
+        EndBlock();
+    }
+
+    /// <summary>Makes <see cref="Run"/> return soon with <see cref="StopReason.Kicked"/>; any thread.</summary>
+    public void Kick() => _kicked = 1;
+
+    /// <summary>
+    /// Runs until <paramref name="budget"/> instructions are retired or something else stops it. What the host changed in
+    /// <see cref="State"/> since the last call takes effect.
+    /// </summary>
+    public StopReason Run(ulong budget)
+    {
+        _deadline = budget < ulong.MaxValue - _count ? _count + budget : ulong.MaxValue;
+        Import();
+        StopReason reason = RunToStop();
+        Export();
+        return reason;
+    }
+
+    /// <summary>Executes one instruction (one iteration of a repeated one). <see cref="StopReason.Budget"/>: it is done, or its fault delivered (see <see cref="FaultCount"/>).</summary>
+    public StopReason StepOne() => Run(1);
+
+    /// <summary>True once the block must end after the instruction in execution: a repeated instruction returns after this iteration.</summary>
+    public bool BlockEnded => _end == null;
+
+    /// <summary>Iterations that a repeated instruction may do before it must give way (at least 1).</summary>
+    public ulong RepAllowance
+    {
+        get
+        {
+            ulong now = InstructionCount;
+            return _stepping || _deadline <= now ? 1 : _deadline - now;
+        }
+    }
+
+    /// <summary>Counts iterations of a repeated instruction; its last one counts when it retires.</summary>
+    public void AddInstructions(ulong count) => _count += count;
+
+    /// <summary>
+    /// The instruction has taken effect (a task switch is past its commit point): a fault from here on belongs to the new context and
+    /// RIP is not restored.
+    /// </summary>
+    internal void Commit() => _committed = true;
+
+    /// <summary>Ends the block after the instruction in execution.</summary>
+    internal void EndBlock() => _end = null;
+
+    /// <summary>Takes over what the host wrote to <see cref="State"/>.</summary>
+    private void Import()
+    {
+        ArithmeticFlags = (uint)State->Rflags;
+        if (_translation != (State->Cr0, State->Cr3, State->Cr4, State->Efer))
+        {
+            if (Paging && (State->Cr4 & ControlRegisters.Cr4PAE) != 0 && !LongModeActive)
+                TryLoadPdptes(State->Cr3);
+            FlushTlb();
+        }
+        ModeChanged();
+    }
+
+    private void Export()
+    {
+        _ = Flags;
+        _translation = (State->Cr0, State->Cr3, State->Cr4, State->Efer);
+    }
+
+    private StopReason RunToStop()
+    {
+        while (true)
+        {
+            try
+            {
+                return Execute();
+            }
+            catch (GuestFault)
+            {
+                RaiseFault();
+            }
+        }
+    }
+
+    private StopReason Execute()
+    {
+        CpuState* state = State;
+        while (true)
+        {
+            uint limit = uint.MaxValue;
+            if (((int)_attention | _kicked | *(ushort*)&state->Shadow) != 0)
+            {
+                if (Attend(out StopReason reason))
+                    return reason;
+                if (_stepping)
+                    limit = 1;
+            }
+            if (_deadline <= _count)
+                return StopReason.Budget;
+            ulong left = _deadline - _count;
+
+            Window* window = _windows + (int)Seg.Cs;
+            ulong rip = state->Rip & window->LinearMask;
+            ulong linear = (window->Base + rip) & window->LinearMask;
+            if (linear != _nextLinear)
+                NoteBranch(linear);
+            Jump* jump = JumpAt(linear);
+            Block* block = jump->Block;
+            if (jump->Key != ((linear & Block.AddressMask) | _context) || block->Count == 0)
+                block = Lookup(linear, rip);
+
+            Op* op = Block.Ops(block);
+            uint count = block->Count;
+            if (rip + block->Bytes > _codeEnd)
+                count = CountWithinLimit(block, rip);
+            if (count > limit)
+                count = limit;
+            if (count > left)
+                count = (uint)left;
+            _first = op;
+            _end = op + count;
+            _blockRip = rip;
+            do
+            {
+                _op = op;
+                state->Rip = rip + op->Next;
+                op->Handler(this, op);
+                op++;
+            }
+            while (op < _end);
+            _op = null;
+            _committed = false;
+            _count += (ulong)(op - _first);
+            op--;
+            _nextLinear = linear + op->Next;
+            _lastLinear = _nextLinear - op->Length;
+            if (_stepping)
+                FinishStep(op);
+        }
+    }
+
+    /// <summary>Ops of the block that lie within CS's limit.</summary>
+    private uint CountWithinLimit(Block* block, ulong rip)
+    {
+        uint count = 0;
+        while (count < block->Count && rip + Block.Ops(block)[count].Next <= _codeEnd)
+            count++;
+        return count != 0 ? count : throw Fault(Vectors.GP, 0);
+    }
+}

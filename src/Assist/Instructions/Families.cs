@@ -1,0 +1,10 @@
+namespace Farm.Assist.Instructions;
+
+/// <summary>The instruction families: each registers its handlers with <see cref="Cpu.InstructionTable"/>.</summary>
+internal static class Families
+{
+    /// <summary>Called once, by the table.</summary>
+    public static void Register()
+    {
+    }
+}
