@@ -6,5 +6,6 @@ internal static class Families
     /// <summary>Called once, by the table.</summary>
     public static void Register()
     {
+        SystemLevel.SystemLevelFamily.Register();
     }
 }
