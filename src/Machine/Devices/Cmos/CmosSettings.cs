@@ -12,17 +12,6 @@ public enum BootDevice : byte
     Network = 4,
 }
 
-/// <summary>Drive type as in CMOS 10h.</summary>
-public enum FloppyDriveType : byte
-{
-    None = 0,
-    Drive360K = 1,
-    Drive1200K = 2,
-    Drive720K = 3,
-    Drive1440K = 4,
-    Drive2880K = 5,
-}
-
 /// <summary>What the setup program of a real PC would have stored: read by the BIOS payloads at POST.</summary>
 public sealed record CmosSettings
 {
