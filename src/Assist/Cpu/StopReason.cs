@@ -15,6 +15,9 @@ public enum StopReason : byte
     /// <summary>CR0.PE is clear on a processor that may not run real mode; nothing of real mode has been executed.</summary>
     RealModeEntered,
 
+    /// <summary>CR0.PE is set on a processor that <see cref="X86Cpu.StopsAtProtectedMode"/>.</summary>
+    ProtectedModeEntered,
+
     /// <summary>Triple fault.</summary>
     Shutdown,
 

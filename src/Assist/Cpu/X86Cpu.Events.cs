@@ -100,6 +100,11 @@ public sealed unsafe partial class X86Cpu
             reason = StopReason.RealModeEntered;
             return true;
         }
+        if ((_attention & Attention.ProtectedMode) != 0)
+        {
+            reason = StopReason.ProtectedModeEntered;
+            return true;
+        }
         if (_deadline <= _count)
         {
             reason = StopReason.Budget;

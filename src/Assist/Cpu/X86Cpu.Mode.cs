@@ -113,6 +113,10 @@ public sealed unsafe partial class X86Cpu
             _attention |= Attention.RealMode;
         else
             _attention &= ~Attention.RealMode;
+        if (ProtectedMode && StopsAtProtectedMode)
+            _attention |= Attention.ProtectedMode;
+        else
+            _attention &= ~Attention.ProtectedMode;
         SelectContext();
     }
 

@@ -30,6 +30,9 @@ public sealed unsafe partial class X86Cpu
 
         /// <summary>Real mode on a processor that may not run it.</summary>
         RealMode = 64,
+
+        /// <summary>Protected mode on a processor that is to stop there.</summary>
+        ProtectedMode = 128,
     }
 
     private Attention _attention;

@@ -1,0 +1,28 @@
+namespace Farm.Assist.Cpu;
+
+// For who moves a guest between this processor and another.
+public sealed unsafe partial class X86Cpu
+{
+    /// <summary>True: a block boundary with CR0.PE set stops with <see cref="StopReason.ProtectedModeEntered"/>.</summary>
+    public bool StopsAtProtectedMode { get; set; }
+
+    /// <summary>A #DB trap of the last instruction is still to be delivered; it does not show in <see cref="State"/>.</summary>
+    public bool TrapPending => (_attention & Attention.Debug) != 0;
+
+    /// <summary>
+    /// Delivers an event between two runs as if it had come up at RIP; what its delivery raises is delivered instead, up to shutdown.
+    /// </summary>
+    public void Inject(byte vector, EventKind kind)
+    {
+        Import();
+        try
+        {
+            DeliverEvent(vector, kind, false, 0);
+        }
+        catch (GuestFault)
+        {
+            RaiseFault();
+        }
+        Export();
+    }
+}

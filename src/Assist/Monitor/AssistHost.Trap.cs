@@ -1,0 +1,207 @@
+using Farm.Assist.Cpu;
+using Iced.Intel;
+
+namespace Farm.Assist.Monitor;
+
+// The monitor's calls.
+public sealed unsafe partial class AssistHost
+{
+    private readonly byte[] _bytes = new byte[MaxInstructionLength];
+    private const int MaxInstructionLength = 15;
+    private byte? _sipiVector;
+
+    /// <summary>Answers the pending call; a value ends the run, null goes on by <see cref="Mode"/>.</summary>
+    private AssistStep? Answer()
+    {
+        switch (_call)
+        {
+            case MonitorCall.Enter:
+                AnswerEnter();
+                return null;
+            case MonitorCall.Trap:
+                return AnswerTrap();
+            case MonitorCall.Reflect:
+                return AnswerReflect();
+            default:
+                return AnswerPanic();
+        }
+    }
+
+    /// <summary>The monitor stands ready and would enter virtual-8086 mode next: the guest's view begins as after RESET or SIPI.</summary>
+    private void AnswerEnter()
+    {
+        CpuState* state = Vcpu.State;
+        TakeState();
+        Vm86State.EnterReal(Guest, _options.Model.Signature, _sipiVector);
+        Guest->Cr4 = 0;
+        if (_options.Strength == AssistStrength.Full)
+        {
+            Mode = AssistMode.Interpreting;
+            return;
+        }
+        if (_options.TrapsTableReads)
+            state->Cr4 |= ControlRegisters.Cr4UMIP;
+        Mode = AssistMode.Vm86;
+        Resume();
+    }
+
+    /// <summary>#GP or #SS in virtual-8086 mode: the instruction is executed in real mode by the interpreter.</summary>
+    private AssistStep? AnswerTrap()
+    {
+        var frame = _monitor.ReadFrame();
+        if ((frame.Eflags & Eflags.VM) == 0)
+            return AnswerPanic();
+        Vm86State.Load(Guest, frame);
+        var instruction = Decode();
+        Statistics.CountTrap(instruction.Mnemonic);
+
+        bool simple = IsSimple(instruction.Code);
+        if (!simple || Vcpu.Instructions != 0)
+            TakeLive();
+        ulong faults = _cpu.FaultCount;
+        if (StepGuest() is { } stop)
+            return stop;
+        // An access beyond 64 KiB through a big segment: more of them follow as a rule.
+        if (!simple && _cpu.FaultCount == faults)
+            _settle = BigAccessBatch;
+        return GoOn(simple ? frame : null);
+    }
+
+    /// <summary>An event whose vector the monitor does not reflect by itself.</summary>
+    private AssistStep? AnswerReflect()
+    {
+        var frame = _monitor.ReadFrame();
+        if ((frame.Eflags & Eflags.VM) == 0)
+            return AnswerPanic();
+        Statistics.HostReflections++;
+        Vm86State.Load(Guest, frame);
+        bool external = (byte)frame.Vector == MonitorLayout.InterruptGate;
+        byte vector = _monitor.ReadByte(MonitorLayout.CallVector);
+        _cpu.Inject(vector, external ? EventKind.ExternalInterrupt : EventKind.SoftwareInterrupt);
+        if (Guest->Activity == Activity.Shutdown)
+        {
+            Mode = AssistMode.Interpreting;
+            return AssistStep.Shutdown;
+        }
+        return GoOn(frame);
+    }
+
+    /// <summary>The monitor itself faulted: its RAM was overwritten by a protected-mode guest. Nothing sensible can follow.</summary>
+    private AssistStep AnswerPanic()
+    {
+        TakeState();
+        Guest->Activity = Activity.Shutdown;
+        Mode = AssistMode.Interpreting;
+        return AssistStep.Shutdown;
+    }
+
+    /// <summary>
+    /// After the guest's state was changed: back to virtual-8086 mode through <paramref name="frame"/>, or with the whole state,
+    /// or on to the interpreter.
+    /// </summary>
+    private AssistStep? GoOn(MonitorFrame? frame)
+    {
+        if (Guest->Activity == Activity.Halted)
+        {
+            _halted = true;
+            Guest->Activity = Activity.Active;
+        }
+        if (_settle != 0 || !CanEnterVm86)
+        {
+            if (frame is not null)
+                TakeLive();
+            Mode = AssistMode.Interpreting;
+            if (_halted)
+            {
+                Guest->Activity = Activity.Halted;
+                _halted = false;
+            }
+            return null;
+        }
+        if (frame is { } resumed)
+        {
+            Vm86State.Store(Guest, ref resumed);
+            _monitor.WriteFrame(resumed);
+            if (Vcpu.Instructions != 0)
+                Vcpu.State->TscOffset = VcpuTscOffset;
+            Resume();
+        }
+        else
+        {
+            EnterVm86();
+        }
+        return null;
+    }
+
+    private bool CanEnterVm86 => Guest->Shadow == InterruptShadow.None && !_cpu.TrapPending && Vm86State.IsRepresentable(Guest);
+
+    /// <summary>Lets the monitor return to the guest.</summary>
+    private void Resume()
+    {
+        SyncVectorTable();
+        _monitor.WriteByte(MonitorLayout.Calling, 0);
+    }
+
+    private void EnterVm86()
+    {
+        Vm86State.Enter(Vcpu.State, Guest, _options);
+        Vcpu.State->TscOffset = VcpuTscOffset;
+        Statistics.Vm86Entries++;
+        Mode = AssistMode.Vm86;
+        Resume();
+    }
+
+    private void SyncVectorTable() => _monitor.SetPlainIvt(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF);
+
+    /// <summary>Executes one instruction of the guest's in the interpreter, without external interrupts.</summary>
+    private AssistStep? StepGuest() => _cpu.StepOne() switch
+    {
+        StopReason.Unsupported => Refuse(),
+        StopReason.Shutdown => Shutdown(),
+        StopReason.Stopped => AssistStep.Stopped,
+        _ => Guest->Activity == Activity.Shutdown ? Shutdown() : null,
+    };
+
+    private AssistStep Shutdown()
+    {
+        Mode = AssistMode.Interpreting;
+        return AssistStep.Shutdown;
+    }
+
+    private AssistStep Refuse()
+    {
+        bool refused = _options.Strength == AssistStrength.Vm86 && _options.Refused.Contains(_cpu.UnsupportedCode);
+        Unsupported = new UnsupportedInstruction(_cpu.UnsupportedBytes, _cpu.UnsupportedAt, _cpu.UnsupportedCode, refused);
+        Mode = AssistMode.Interpreting;
+        return AssistStep.Unsupported;
+    }
+
+    /// <summary>The instruction at CS:IP, for the statistics and to know what it may touch.</summary>
+    private Instruction Decode()
+    {
+        ulong linear = Guest->Cs.Base + Guest->Rip;
+        for (int i = 0; i < _bytes.Length; i++)
+        {
+            byte* host = _cpu.Memory.HostAt(linear + (ulong)i);
+            _bytes[i] = host == null ? (byte)0xFF : *host;
+        }
+        var decoder = Decoder.Create(16, _bytes, Guest->Rip);
+        decoder.Decode(out var instruction);
+        return instruction;
+    }
+
+    /// <summary>
+    /// Instructions that touch general registers, flags, selectors, memory, ports and the guest's view only: the processor's other
+    /// registers need neither be fetched nor written back.
+    /// </summary>
+    private static bool IsSimple(Code code) => code.Mnemonic() switch
+    {
+        Mnemonic.Hlt or Mnemonic.Int or Mnemonic.Int3 or Mnemonic.Into or Mnemonic.Iret or Mnemonic.Iretd => true,
+        Mnemonic.In or Mnemonic.Out or Mnemonic.Insb or Mnemonic.Insw or Mnemonic.Insd => true,
+        Mnemonic.Outsb or Mnemonic.Outsw or Mnemonic.Outsd => true,
+        Mnemonic.Lgdt or Mnemonic.Lidt or Mnemonic.Sgdt or Mnemonic.Sidt or Mnemonic.Smsw => true,
+        Mnemonic.Wbinvd or Mnemonic.Invd or Mnemonic.Invlpg => true,
+        Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Pushf or Mnemonic.Pushfd or Mnemonic.Popf or Mnemonic.Popfd => true,
+        _ => false,
+    };
+}

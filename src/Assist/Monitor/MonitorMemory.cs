@@ -1,0 +1,48 @@
+using System.Runtime.InteropServices;
+using Farm.Assist.Cpu;
+
+namespace Farm.Assist.Monitor;
+
+/// <summary>The host half's access to a processor's slice of the monitor's RAM.</summary>
+internal sealed class MonitorMemory(PhysicalMemory memory, int processor)
+{
+    private readonly uint _slice = MonitorLayout.Slice(processor);
+
+    public byte ReadByte(uint offset)
+    {
+        Span<byte> value = stackalloc byte[1];
+        memory.Read(_slice + offset, value);
+        return value[0];
+    }
+
+    public void WriteByte(uint offset, byte value) => memory.Write(_slice + offset, [value]);
+
+    public uint ReadDword(uint offset)
+    {
+        Span<byte> value = stackalloc byte[4];
+        memory.Read(_slice + offset, value);
+        return MemoryMarshal.Read<uint>(value);
+    }
+
+    public MonitorFrame ReadFrame()
+    {
+        MonitorFrame frame = default;
+        memory.Read(_slice + MonitorLayout.Frame, MemoryMarshal.AsBytes(new Span<MonitorFrame>(ref frame)));
+        return frame;
+    }
+
+    public void WriteFrame(in MonitorFrame frame) =>
+        memory.Write(_slice + MonitorLayout.Frame, MemoryMarshal.AsBytes(new ReadOnlySpan<MonitorFrame>(in frame)));
+
+    /// <summary>
+    /// Tells the monitor whether the guest's vector table is the plain one at 0. If not, it leaves reflection to the host half, and
+    /// the redirection bitmap sends INT n to the host half too.
+    /// </summary>
+    public void SetPlainIvt(bool plain)
+    {
+        WriteByte(MonitorLayout.PlainIvt, plain ? (byte)1 : (byte)0);
+        Span<byte> bitmap = stackalloc byte[32];
+        bitmap.Fill(plain ? (byte)0 : (byte)0xFF);
+        memory.Write(_slice + MonitorLayout.RedirectionBitmap, bitmap);
+    }
+}

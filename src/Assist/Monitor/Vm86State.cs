@@ -1,0 +1,192 @@
+using Farm.Assist.Cpu;
+
+namespace Farm.Assist.Monitor;
+
+/// <summary>Between a real-mode state and its image in virtual-8086 mode under the monitor.</summary>
+internal static unsafe class Vm86State
+{
+    /// <summary>CR0 bits that act on real-mode code and are the guest's own on the processor too.</summary>
+    private const uint OwnCr0 = ControlRegisters.Cr0MP | ControlRegisters.Cr0EM | ControlRegisters.Cr0TS | ControlRegisters.Cr0ET
+        | ControlRegisters.Cr0NE | ControlRegisters.Cr0NW | ControlRegisters.Cr0CD;
+
+    /// <summary>Not the guest's in virtual-8086 mode: VM and IOPL = 3 are ours, VIF and VIP have no meaning in real mode.</summary>
+    private const uint MonitorFlags = Eflags.VM | Eflags.IoplMask | Eflags.VIF | Eflags.VIP;
+
+    private const uint Vm86Access = 0xF3, RealAccess = 0x93;
+
+    /// <summary>
+    /// True when virtual-8086 mode executes this real-mode state faithfully or traps. Limits above 64 KiB do not count against it:
+    /// what reaches beyond 64 KiB faults there and is emulated with the true limit.
+    /// </summary>
+    public static bool IsRepresentable(CpuState* state)
+    {
+        if ((state->Cr0 & ControlRegisters.Cr0PE) != 0 || state->Rip > 0xFFFF || state->Cs.Big || state->Ss.Big)
+            return false;
+        SegmentCache* segment = &state->Es;
+        for (int i = 0; i < 6; i++, segment++)
+        {
+            if (segment->Base != (ulong)segment->Selector << 4 || segment->Limit < 0xFFFF || segment->ExpandDown || segment->Unusable)
+                return false;
+        }
+        return true;
+    }
+
+    /// <summary>The guest's flags as virtual-8086 mode needs them.</summary>
+    public static uint ToVm86Flags(uint flags) => (flags & ~MonitorFlags) | Eflags.VM | Eflags.IoplMask | 2;
+
+    /// <summary>The guest's flags as real mode has them; IOPL is what the guest last had, virtual-8086 code cannot change it.</summary>
+    public static uint ToRealFlags(uint flags, uint guest) => (flags & ~MonitorFlags) | (guest & Eflags.IoplMask) | 2;
+
+    /// <summary>Takes registers, selectors and flags from the monitor's frame; hidden limits and rights stay what they were.</summary>
+    public static void Load(CpuState* guest, in MonitorFrame frame)
+    {
+        ReadOnlySpan<uint> gpr = [frame.Eax, frame.Ecx, frame.Edx, frame.Ebx, frame.Esp, frame.Ebp, frame.Esi, frame.Edi];
+        for (int i = 0; i < 8; i++)
+            guest->Gpr[i] = gpr[i];
+        guest->Rip = frame.Eip;
+        guest->Rflags = ToRealFlags(frame.Eflags, (uint)guest->Rflags);
+        Reload(ref guest->Es, (ushort)frame.Es);
+        ReloadCode(ref guest->Cs, (ushort)frame.Cs);
+        Reload(ref guest->Ss, (ushort)frame.Ss);
+        Reload(ref guest->Ds, (ushort)frame.Ds);
+        Reload(ref guest->Fs, (ushort)frame.Fs);
+        Reload(ref guest->Gs, (ushort)frame.Gs);
+    }
+
+    /// <summary>Takes them from a processor that is in virtual-8086 mode itself.</summary>
+    public static void Load(CpuState* guest, CpuState* vm86)
+    {
+        for (int i = 0; i < 8; i++)
+            guest->Gpr[i] = (uint)vm86->Gpr[i];
+        guest->Rip = (uint)vm86->Rip;
+        guest->Rflags = ToRealFlags((uint)vm86->Rflags, (uint)guest->Rflags);
+        SegmentCache* target = &guest->Es, source = &vm86->Es;
+        for (int i = 0; i < 6; i++)
+            Reload(ref target[i], source[i].Selector);
+        ReloadCode(ref guest->Cs, vm86->Cs.Selector);
+    }
+
+    /// <summary>Writes a representable state into the frame from which the monitor returns; vector and error code are left alone.</summary>
+    public static void Store(CpuState* guest, ref MonitorFrame frame)
+    {
+        frame.Eax = (uint)guest->Gpr[0];
+        frame.Ecx = (uint)guest->Gpr[1];
+        frame.Edx = (uint)guest->Gpr[2];
+        frame.Ebx = (uint)guest->Gpr[3];
+        frame.Esp = (uint)guest->Gpr[4];
+        frame.Ebp = (uint)guest->Gpr[5];
+        frame.Esi = (uint)guest->Gpr[6];
+        frame.Edi = (uint)guest->Gpr[7];
+        frame.Eip = (uint)guest->Rip;
+        frame.Eflags = ToVm86Flags((uint)guest->Rflags);
+        frame.Es = guest->Es.Selector;
+        frame.Cs = guest->Cs.Selector;
+        frame.Ss = guest->Ss.Selector;
+        frame.Ds = guest->Ds.Selector;
+        frame.Fs = guest->Fs.Selector;
+        frame.Gs = guest->Gs.Selector;
+    }
+
+    /// <summary>
+    /// Puts a representable state onto the processor as virtual-8086 code under the monitor: the monitor's tables, CR0.PE, and
+    /// the guest's own everything else.
+    /// </summary>
+    public static void Enter(CpuState* vcpu, CpuState* guest, AssistOptions options)
+    {
+        ulong tscOffset = vcpu->TscOffset;
+        *vcpu = *guest;
+        vcpu->TscOffset = tscOffset;
+        vcpu->Cr0 = (guest->Cr0 & OwnCr0) | ControlRegisters.Cr0PE;
+        vcpu->Cr4 = guest->Cr4 & ~(ulong)(ControlRegisters.Cr4VME | ControlRegisters.Cr4UMIP);
+        if (options.Model.Has(CpuFeatures.Vme))
+            vcpu->Cr4 |= ControlRegisters.Cr4VME;
+        if (options.TrapsTableReads)
+            vcpu->Cr4 |= ControlRegisters.Cr4UMIP;
+        vcpu->Rflags = ToVm86Flags((uint)guest->Rflags);
+        SegmentCache* segment = &vcpu->Es;
+        for (int i = 0; i < 6; i++, segment++)
+        {
+            segment->Limit = 0xFFFF;
+            segment->Access = Vm86Access;
+        }
+        // SYSENTER raises #GP in real mode, but in virtual-8086 mode only while its MSR is 0.
+        vcpu->SysenterCs = 0;
+        LoadMonitorTables(vcpu, options.Processor);
+    }
+
+    /// <summary>
+    /// Flat 32-bit protected mode with interrupts off, as the loader and the monitor are entered: 4 GiB segments, no paging, no
+    /// usable descriptor tables.
+    /// </summary>
+    public static void EnterFlat(CpuState* vcpu, uint entry)
+    {
+        vcpu->Cr0 = (vcpu->Cr0 & (ControlRegisters.Cr0ET | ControlRegisters.Cr0NE | ControlRegisters.Cr0NW | ControlRegisters.Cr0CD)) | ControlRegisters.Cr0PE;
+        vcpu->Cr3 = 0;
+        vcpu->Cr4 = 0;
+        vcpu->Efer = 0;
+        vcpu->Rflags = 2;
+        var data = new SegmentCache { Selector = MonitorLayout.DataSelector, Limit = 0xFFFFFFFF, Access = 0xC093 };
+        vcpu->Es = vcpu->Ss = vcpu->Ds = vcpu->Fs = vcpu->Gs = data;
+        vcpu->Cs = new SegmentCache { Selector = MonitorLayout.CodeSelector, Limit = 0xFFFFFFFF, Access = 0xC09B };
+        vcpu->Ldtr = new SegmentCache { Access = 0x10000 };
+        vcpu->Tr = new SegmentCache { Limit = 0xFFFF, Access = 0x8B };
+        vcpu->Gdtr = vcpu->Idtr = default;
+        vcpu->Shadow = InterruptShadow.None;
+        vcpu->Activity = Activity.Active;
+        vcpu->NmiBlocked = 0;
+        vcpu->Rip = entry;
+    }
+
+    /// <summary>
+    /// Real mode as RESET (F000:FFF0, the copy of the BIOS below 1 MiB) or SIPI leaves it; FPU, MSRs and cache control stay.
+    /// </summary>
+    public static void EnterReal(CpuState* state, uint signature, byte? sipiVector)
+    {
+        for (int i = 0; i < 16; i++)
+            state->Gpr[i] = 0;
+        state->Gpr[2] = signature;
+        state->Cr0 &= ControlRegisters.Cr0ET | ControlRegisters.Cr0NE | ControlRegisters.Cr0NW | ControlRegisters.Cr0CD;
+        state->Cr2 = state->Cr3 = state->Cr4 = 0;
+        state->Efer = 0;
+        state->Rflags = 2;
+        state->Es = state->Ss = state->Ds = state->Fs = state->Gs = SegmentCache.RealMode(0);
+        state->Cs = SegmentCache.RealMode(sipiVector is { } vector ? (ushort)(vector << 8) : (ushort)0xF000);
+        state->Ldtr = new SegmentCache { Limit = 0xFFFF, Access = 0x82 };
+        state->Tr = new SegmentCache { Limit = 0xFFFF, Access = 0x8B };
+        state->Gdtr = state->Idtr = new DescriptorTable { Limit = 0xFFFF };
+        state->Dr[6] = 0xFFFF0FF0;
+        state->Dr[7] = 0x400;
+        state->Shadow = InterruptShadow.None;
+        state->Activity = Activity.Active;
+        state->NmiBlocked = 0;
+        state->Rip = sipiVector is null ? 0xFFF0u : 0;
+    }
+
+    private static void LoadMonitorTables(CpuState* vcpu, int processor)
+    {
+        vcpu->Gdtr = new DescriptorTable { Base = MonitorLayout.Base + MonitorLayout.GdtOffset, Limit = MonitorLayout.GdtLimit };
+        vcpu->Idtr = new DescriptorTable { Base = MonitorLayout.Base + MonitorLayout.IdtOffset, Limit = MonitorLayout.IdtLimit };
+        vcpu->Ldtr = new SegmentCache { Access = 0x10000 };
+        vcpu->Tr = new SegmentCache
+        {
+            Selector = MonitorLayout.TssSelector(processor),
+            Base = MonitorLayout.Slice(processor) + MonitorLayout.Tss,
+            Limit = MonitorLayout.TssLimit,
+            Access = 0x8B,
+        };
+    }
+
+    /// <summary>A real-mode load of a selector that may have been loaded since: base and selector follow, limit and rights stay (SDM vol. 3, 20.1.1).</summary>
+    private static void Reload(ref SegmentCache segment, ushort selector)
+    {
+        segment.Selector = selector;
+        segment.Base = (ulong)selector << 4;
+    }
+
+    /// <summary>As real mode loads CS: type "data" as after RESET.</summary>
+    private static void ReloadCode(ref SegmentCache segment, ushort selector)
+    {
+        Reload(ref segment, selector);
+        segment.Access = (segment.Access & 0xD000) | RealAccess;
+    }
+}
