@@ -66,12 +66,25 @@ public sealed class ScreenReader(VgaDevice vga)
         return new TextScreen(columns, rows, [.. cells], cursor);
     }
 
+    /// <summary>The kind and logical size of the present mode, cheap to ask.</summary>
+    public ScreenSize Size
+    {
+        get
+        {
+            var (width, height) = ScreenRenderer.SizeOf(vga);
+            return new ScreenSize(IsGraphics, width, height);
+        }
+    }
+
     /// <summary>The picture that the monitor shows.</summary>
     public RgbaImage Render() => ScreenRenderer.Render(vga);
 
     /// <summary>Text and picture of this moment.</summary>
     public Screen Capture() => new(ReadText(), Render(), Blanked);
 }
+
+/// <summary>What kind of screen is shown; width and height in pixels, in text modes too.</summary>
+public readonly record struct ScreenSize(bool IsGraphics, int Width, int Height);
 
 /// <summary>One moment of the screen.</summary>
 /// <param name="Text">Null in a graphics mode.</param>

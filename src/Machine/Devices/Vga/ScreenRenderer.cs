@@ -9,6 +9,18 @@ internal static class ScreenRenderer
 {
     private const uint Black = 0xFF000000;
 
+    /// <summary>Width and height of what <see cref="Render"/> draws.</summary>
+    public static (int Width, int Height) SizeOf(VgaDevice vga)
+    {
+        if (vga.Linear is { } mode)
+            return (mode.Width, mode.Height);
+        var view = new CrtcView(vga.Crtc);
+        if (!((GraphicsMiscellaneous)vga.Graphics[(int)GraphicsRegister.Miscellaneous]).HasFlag(GraphicsMiscellaneous.Graphics))
+            return TextRenderer.SizeOf(vga, view);
+        bool packed256 = ((GraphicsMode)vga.Graphics[(int)GraphicsRegister.Mode]).HasFlag(GraphicsMode.Shift256);
+        return (view.Columns * (packed256 ? 4 : 8), (view.Lines + view.Repeat - 1) / view.Repeat);
+    }
+
     public static RgbaImage Render(VgaDevice vga)
     {
         if (vga.Linear is { } mode)
@@ -20,8 +32,7 @@ internal static class ScreenRenderer
         var shift = (GraphicsMode)vga.Graphics[(int)GraphicsRegister.Mode];
         bool packed256 = shift.HasFlag(GraphicsMode.Shift256);
         int dotsPerClock = packed256 ? 4 : 8;
-        int width = view.Columns * dotsPerClock;
-        int height = (view.Lines + view.Repeat - 1) / view.Repeat;
+        var (width, height) = SizeOf(vga);
         var pixels = new uint[width * height];
         if (reader.Blanked)
         {

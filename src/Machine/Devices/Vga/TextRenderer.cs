@@ -5,13 +5,15 @@ internal static class TextRenderer
 {
     private const int GlyphStride = 32;
 
+    public static (int Width, int Height) SizeOf(VgaDevice vga, in CrtcView view) =>
+        (view.Columns * CellWidth(vga), view.DoubleScan ? (view.Lines + 1) / 2 : view.Lines);
+
     public static RgbaImage Render(VgaDevice vga, CrtcView view, bool blanked)
     {
-        bool eightDots = ((ClockingMode)vga.Sequencer[(int)SequencerRegister.ClockingMode]).HasFlag(ClockingMode.EightDotCharacters);
-        int cellWidth = eightDots ? 8 : 9;
-        int width = view.Columns * cellWidth;
+        int cellWidth = CellWidth(vga);
+        bool eightDots = cellWidth == 8;
+        var (width, height) = SizeOf(vga, view);
         int repeat = view.DoubleScan ? 2 : 1;
-        int height = (view.Lines + repeat - 1) / repeat;
         var pixels = new uint[width * height];
         if (blanked)
         {
@@ -41,6 +43,9 @@ internal static class TextRenderer
         }
         return new RgbaImage(width, height, pixels);
     }
+
+    private static int CellWidth(VgaDevice vga) =>
+        ((ClockingMode)vga.Sequencer[(int)SequencerRegister.ClockingMode]).HasFlag(ClockingMode.EightDotCharacters) ? 8 : 9;
 
     /// <summary>Plane address of a font from the three bits of Character Map Select.</summary>
     private static uint FontAddress(int select) => (uint)((select & 3) * 0x4000 + (select >> 2) * 0x2000);
