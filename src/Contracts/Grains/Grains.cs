@@ -2,6 +2,7 @@ using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
 using Farm.Contracts.Workers;
 using Orleans;
+using Orleans.Concurrency;
 
 namespace Farm.Contracts.Grains;
 
@@ -22,8 +23,11 @@ public interface IJobGrain : IGrainWithIntegerKey
     /// </summary>
     [Alias("Complete")] Task<LeaseReply> Complete(long epoch, RunReport report);
 
-    /// <summary>The lease ran out or its worker died: back to the queue if the epoch is still this one.</summary>
-    [Alias("Expire")] Task Expire(long epoch, string reason);
+    /// <summary>
+    /// The lease is taken back: the job goes to the queue again if the epoch is still this one. <paramref name="trouble"/>: the
+    /// lease ran out or its worker died, which counts as infrastructure trouble; a worker that signs off is none.
+    /// </summary>
+    [Alias("Expire")] Task Expire(long epoch, string reason, bool trouble);
 
     /// <summary>False when the job is finished already. A running job ends once its worker has obeyed.</summary>
     [Alias("Cancel")] Task<bool> Cancel(string by);
@@ -39,7 +43,7 @@ public interface IJobGrain : IGrainWithIntegerKey
 [Alias("Farm.IRunObserver")]
 public interface IRunObserver : IGrainObserver
 {
-    [Alias("OnRun")] Task OnRun(RunEvent change);
+    [OneWay, Alias("OnRun")] Task OnRun(RunEvent change);
 }
 
 /// <summary>One worker by id.</summary>
@@ -58,7 +62,7 @@ public interface IWorkerGrain : IGrainWithStringKey
     [Alias("SignOff")] Task SignOff(long session);
 
     /// <summary>A run of this worker ended in infrastructure trouble, or did not: feeds the quarantine.</summary>
-    [Alias("Ran")] Task Ran(long jobId, bool infrastructureTrouble);
+    [OneWay, Alias("Ran")] Task Ran(long jobId, bool infrastructureTrouble);
 
     /// <summary>Lifts a quarantine.</summary>
     [Alias("Release")] Task<bool> Release(string by);
@@ -67,7 +71,7 @@ public interface IWorkerGrain : IGrainWithStringKey
     [Alias("Attach")] Task Attach(long session, IWorkerObserver observer);
 
     /// <summary>Passes a hint on to the attached observer; lost when none is attached.</summary>
-    [Alias("Hint")] Task Hint(WorkerHint hint);
+    [OneWay, Alias("Hint")] Task Hint(WorkerHint hint);
     [Alias("Get")] Task<WorkerInfo?> Get();
 }
 
@@ -82,7 +86,7 @@ public sealed record WorkerHint
 [Alias("Farm.IWorkerObserver")]
 public interface IWorkerObserver : IGrainObserver
 {
-    [Alias("OnHint")] Task OnHint(WorkerHint hint);
+    [OneWay, Alias("OnHint")] Task OnHint(WorkerHint hint);
 }
 
 /// <summary>The farm's queue (key 0): matches waiting jobs with workers by the policy. Holds no truth of its own.</summary>
@@ -93,7 +97,7 @@ public interface IQueueGrain : IGrainWithIntegerKey
     [Alias("Claim")] Task<IReadOnlyList<Lease>> Claim(string worker, long session, int slots);
 
     /// <summary>Jobs were queued or finished, workers came or went: plan again and tell the workers.</summary>
-    [Alias("Changed")] Task Changed();
+    [OneWay, Alias("Changed")] Task Changed();
 
     /// <summary>Wait reason and expected start of every queued job.</summary>
     [Alias("Forecast")] Task<IReadOnlyList<QueueForecast>> Forecast();
@@ -114,7 +118,7 @@ public sealed record QueueForecast
 [Alias("Farm.IFeedGrain")]
 public interface IFeedGrain : IGrainWithIntegerKey
 {
-    [Alias("Publish")] Task Publish(IReadOnlyList<FarmEvent> events);
+    [OneWay, Alias("Publish")] Task Publish(IReadOnlyList<FarmEvent> events);
 
     /// <summary>Events after a sequence number; starts with a Reset when some are gone.</summary>
     [Alias("After")] Task<IReadOnlyList<FarmEvent>> After(long sequence);
@@ -128,5 +132,5 @@ public interface IFeedGrain : IGrainWithIntegerKey
 [Alias("Farm.IFeedObserver")]
 public interface IFeedObserver : IGrainObserver
 {
-    [Alias("OnEvents")] Task OnEvents(IReadOnlyList<FarmEvent> events);
+    [OneWay, Alias("OnEvents")] Task OnEvents(IReadOnlyList<FarmEvent> events);
 }

@@ -34,6 +34,9 @@ public sealed record MediaInfo
 
     /// <summary>Workers that hold it, by id.</summary>
     [Id(7)] public IReadOnlyList<string> HeldBy { get; init; } = [];
+
+    /// <summary>The columns that need it.</summary>
+    [Id(8)] public IReadOnlyList<JobKind> UsedBy { get; init; } = [];
 }
 
 /// <summary>A guest of the catalogue as the farm shows it.</summary>
@@ -90,10 +93,22 @@ public sealed record GuestPlan
     /// <summary>The guest script's YAML text, read by the worker; the silo carries it.</summary>
     [Id(8)] public string Script { get; init; } = "";
 
+    /// <summary>Where <see cref="Script"/> stands, for messages: file name and the line of its first line.</summary>
+    [Id(12)] public string ScriptFile { get; init; } = "";
+    [Id(13)] public int ScriptLine { get; init; } = 1;
+
     /// <summary>Limit in guest time; 0 leaves it to the script.</summary>
     [Id(9)] public double GuestLimitSeconds { get; init; }
 
     /// <summary>Limit in the host's time, after which the worker ends the child.</summary>
     [Id(10)] public double HostLimitSeconds { get; init; }
     [Id(11)] public string? Vga { get; init; }
+}
+
+/// <summary>A guest with what its kinds run: one entry of the catalogue.</summary>
+[GenerateSerializer, Immutable, Alias("Farm.CatalogueEntry")]
+public sealed record CatalogueEntry
+{
+    [Id(0)] public required GuestInfo Guest { get; init; }
+    [Id(1)] public required IReadOnlyList<GuestPlan> Plans { get; init; }
 }

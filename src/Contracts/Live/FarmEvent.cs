@@ -52,4 +52,7 @@ public sealed record RunEvent
     [Id(7)] public double GuestSeconds { get; init; }
     [Id(8)] public long Instructions { get; init; }
     [Id(9)] public RunInfo? Finished { get; init; }
+
+    /// <summary>Everything so far: it replaces what the reader has, instead of adding to it.</summary>
+    [Id(10)] public bool Snapshot { get; init; }
 }

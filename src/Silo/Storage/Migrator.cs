@@ -111,9 +111,8 @@ public static partial class Migrator
     private static async Task Execute(NpgsqlConnection connection, string sql, CancellationToken cancel)
     {
 #pragma warning disable CA2100 // the SQL is embedded in this assembly, or a test's own
-        var command = new NpgsqlCommand(sql, connection);
+        await using var command = new NpgsqlCommand(sql, connection);
 #pragma warning restore CA2100
-        await using var _ = command;
         await command.ExecuteNonQueryAsync(cancel);
     }
 

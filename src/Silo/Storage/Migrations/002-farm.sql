@@ -29,7 +29,9 @@ CREATE TABLE farm.workers (
   media jsonb NOT NULL,                       -- HeldMedia[]
   registered_at timestamptz NOT NULL,
   last_beat timestamptz NOT NULL,
-  infrastructure_streak integer NOT NULL DEFAULT 0,
+  infrastructure_streak integer NOT NULL DEFAULT 0,   -- different jobs in a row that ended in infrastructure trouble
+  last_trouble_job bigint,
+  quarantined_until timestamptz,
   note text NOT NULL DEFAULT '',
   free_disk_mib bigint NOT NULL DEFAULT 0,
   load double precision NOT NULL DEFAULT 0

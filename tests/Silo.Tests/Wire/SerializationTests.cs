@@ -9,7 +9,7 @@ using Farm.Contracts.Workers;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 
-namespace Farm.Silo.Tests.Contracts;
+namespace Farm.Silo.Tests.Wire;
 
 public sealed class SerializationTests
 {
