@@ -80,6 +80,7 @@ internal sealed unsafe class ProtectedMachine : IDisposable
         foreach (Seg seg in new[] { Seg.Ss, Seg.Ds, Seg.Es, Seg.Fs, Seg.Gs })
             Put(seg, data);
         State->Rip = Origin;
+        State->Activity = Activity.Active;
         Esp = (uint)stack;
     }
 
