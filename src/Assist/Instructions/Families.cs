@@ -7,5 +7,6 @@ internal static class Families
     public static void Register()
     {
         SystemLevel.SystemLevelFamily.Register();
+        Integer.Register();
     }
 }

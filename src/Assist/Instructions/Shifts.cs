@@ -170,8 +170,6 @@ internal static unsafe class Shifts
             int bits = sizeof(T) * 8;
             if (sizeof(T) < 4)
                 count %= bits + 1;
-            if (count == 0)
-                return value;
             ulong x = ulong.CreateTruncating(value);
             ulong carry = cpu.Cf ? 1ul : 0;
             ulong rotated;
@@ -202,20 +200,20 @@ internal static unsafe class Shifts
             int bits = sizeof(T) * 8;
             if (sizeof(T) < 4)
                 count %= bits + 1;
-            if (count == 0)
-                return value;
             ulong x = ulong.CreateTruncating(value);
             ulong carry = cpu.Cf ? 1ul : 0;
             ulong rotated;
-            bool cf = ((x >> (count - 1)) & 1) != 0;
+            bool cf;
             if (sizeof(T) == 8)
             {
                 rotated = (x >> count) | (carry << (64 - count)) | ((x << 1) << (64 - count));
+                cf = ((x >> (count - 1)) & 1) != 0;
             }
             else
             {
                 x |= carry << bits;
                 rotated = (x >> count) | (x << (bits + 1 - count));
+                cf = ((rotated >> bits) & 1) != 0;
             }
             T result = T.CreateTruncating(rotated);
             cpu.Cf = cf;

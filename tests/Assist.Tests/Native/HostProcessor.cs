@@ -82,7 +82,7 @@ internal sealed unsafe partial class HostProcessor : IDisposable
         c.Label(ref slot);
         for (int i = 0; i < LongestInstruction; i++)
             c.nop();
-        c.xchg(rdi, __qword_ptr[rsp]);
+        c.xchg(__qword_ptr[rsp], rdi);
         for (int i = 0; i < all.Length; i++)
         {
             if (all[i] != rsp && all[i] != rdi)

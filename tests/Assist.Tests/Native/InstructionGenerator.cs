@@ -63,6 +63,15 @@ internal sealed class InstructionGenerator(Random random)
                 return RegisterOrMemory(ref instruction, operand, Any(Register.RAX), memoryForm);
             case OpCodeOperandKind.mem:
                 return memoryForm && RegisterOrMemory(ref instruction, operand, Register.None, true);
+            case OpCodeOperandKind.seg_rSI:
+                return SetString(ref instruction, operand, OpKind.MemorySegRSI);
+            case OpCodeOperandKind.es_rDI:
+                return SetString(ref instruction, operand, OpKind.MemoryESRDI);
+            case OpCodeOperandKind.seg_rBX_al:
+                instruction.SetOpKind(operand, OpKind.Memory);
+                instruction.MemoryBase = Register.RBX;
+                instruction.MemoryIndex = Register.AL;
+                return true;
             case OpCodeOperandKind.r8_reg or OpCodeOperandKind.r8_opcode:
                 return SetRegister(ref instruction, operand, AnyByte());
             case OpCodeOperandKind.r16_reg or OpCodeOperandKind.r16_opcode:
@@ -116,6 +125,14 @@ internal sealed class InstructionGenerator(Random random)
         instruction.MemoryDisplacement64 = (ulong)displacement;
         instruction.MemoryDisplSize = 1;
         return instruction.MemoryIndex != instruction.MemoryBase;
+    }
+
+    private bool SetString(ref Instruction instruction, int operand, OpKind kind)
+    {
+        instruction.SetOpKind(operand, kind);
+        instruction.HasRepePrefix = random.Next(2) == 0;
+        instruction.HasRepnePrefix = !instruction.HasRepePrefix && random.Next(2) == 0;
+        return true;
     }
 
     private static bool SetRegister(ref Instruction instruction, int operand, Register register)
