@@ -23,8 +23,17 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Faults raised by instructions or fetches so far.</summary>
     public ulong FaultCount { get; private set; }
 
+    /// <summary>The last fault that <see cref="FaultCount"/> counts.</summary>
+    public (byte Vector, uint ErrorCode) LastFault { get; private set; }
+
     /// <summary>External interrupts delivered so far.</summary>
     public ulong InterruptCount { get; private set; }
+
+    /// <summary>Blocks decoded so far.</summary>
+    public ulong BlocksDecoded => _code.Decoded;
+
+    /// <summary>Blocks dropped so far because their bytes changed.</summary>
+    public ulong BlocksInvalidated => _code.Invalidated;
 
     /// <summary>Linear address of the instruction that stopped with <see cref="StopReason.Unsupported"/>.</summary>
     public ulong UnsupportedAt { get; private set; }
@@ -243,6 +252,7 @@ public sealed unsafe partial class X86Cpu
         byte vector = _fault.Vector;
         bool hasError = _fault.HasErrorCode;
         uint error = _fault.ErrorCode;
+        LastFault = (vector, error);
         while (true)
         {
             State->Rip = restart;
