@@ -148,7 +148,6 @@ public sealed unsafe partial class X86Cpu
         {
             _attention &= ~Attention.Nmi;
             State->Activity = Activity.Active;
-            State->NmiBlocked = 1;
             DeliverEvent(Vectors.NMI, EventKind.Nmi, false, 0);
         }
         if (_interruptLine && (State->Rflags & Eflags.IF) != 0)
