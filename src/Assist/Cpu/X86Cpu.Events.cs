@@ -217,6 +217,16 @@ public sealed unsafe partial class X86Cpu
             PendDebugTrap(hit);
     }
 
+    /// <summary>I/O breakpoints (CR4.DE); the trap comes after the access.</summary>
+    private void WatchPort(ushort port, int size)
+    {
+        if ((_attention & Attention.Breakpoints) == 0 || (State->Cr4 & ControlRegisters.Cr4DE) == 0)
+            return;
+        uint hit = MatchBreakpoints(port, size, static kind => kind == 2);
+        if (hit != 0)
+            PendDebugTrap(hit);
+    }
+
     /// <summary>DR6 bits of the enabled breakpoints of a kind (DR7.R/W) that overlap the range (SDM vol. 3, 17.2.5).</summary>
     private uint MatchBreakpoints(ulong linear, int size, Func<uint, bool> kind)
     {
