@@ -40,11 +40,7 @@ internal sealed unsafe class DecodeCache : IDisposable
     private byte* _arena = (byte*)NativeMemory.Alloc(ArenaSize);
     private nuint _used;
 
-    public DecodeCache(PhysicalMemory memory)
-    {
-        _memory = memory;
-        memory.Attach(this);
-    }
+    public DecodeCache(PhysicalMemory memory) => _memory = memory;
 
     /// <summary>Blocks decoded so far.</summary>
     public ulong Decoded { get; private set; }
@@ -129,20 +125,15 @@ internal sealed unsafe class DecodeCache : IDisposable
 
     public void Clear()
     {
-        ulong[] numbers = [.. _pages.Keys];
-        _pages.Clear();
-        foreach (ulong number in numbers)
+        foreach (ulong number in _pages.Keys)
             _memory.UnmarkCode(number);
+        _pages.Clear();
         NativeMemory.Clear(_buckets, Buckets * (nuint)sizeof(Block*));
         _used = 0;
     }
 
-    /// <summary>True when a block has bytes in the page.</summary>
-    public bool Holds(ulong page) => _pages.ContainsKey(page);
-
     public void Dispose()
     {
-        _memory.Detach(this);
         NativeMemory.Free(_buckets);
         NativeMemory.Free(_arena);
         _buckets = null;

@@ -12,21 +12,28 @@ public sealed unsafe partial class AssistHost
     /// <summary>Real-mode instructions to interpret after an access beyond 64 KiB.</summary>
     private const ulong BigAccessBatch = 512;
 
-    private ulong _settle;
+    /// <summary>Instructions after a transition that are looked at one by one.</summary>
+    private const ulong CloseLook = 64;
+
+    private ulong _settle, _close;
+
+    /// <summary>Instruction count at which <see cref="Interpret"/> returns.</summary>
+    private ulong _end;
 
     private AssistStep Interpret(ulong budget)
     {
-        ulong start = _cpu.InstructionCount;
+        _end = _cpu.InstructionCount + Math.Min(budget, ulong.MaxValue - _cpu.InstructionCount);
         while (true)
         {
             if (TryHandOver())
                 return AssistStep.RunVcpu;
-            ulong done = _cpu.InstructionCount - start;
-            if (done >= budget)
-                return AssistStep.Budget;
             ulong before = _cpu.InstructionCount;
-            var reason = _cpu.Run(Math.Min(budget - done, Batch));
-            _settle -= Math.Min(_settle, _cpu.InstructionCount - before);
+            if (before >= _end)
+                return AssistStep.Budget;
+            var reason = _cpu.Run(Math.Min(_end - before, Batch));
+            ulong ran = _cpu.InstructionCount - before;
+            _settle -= Math.Min(_settle, ran);
+            _close -= Math.Min(_close, ran);
             switch (reason)
             {
                 case StopReason.Budget or StopReason.ProtectedModeEntered:
@@ -76,9 +83,9 @@ public sealed unsafe partial class AssistHost
             _cpu.StopsAtProtectedMode = real;
             if (!real)
                 return 1;
-            if (_options.Strength == AssistStrength.Full)
+            if (_options.Strength != AssistStrength.Vm86)
                 return ulong.MaxValue;
-            return _settle != 0 ? _settle : RealBatch;
+            return _close != 0 ? 1 : _settle != 0 ? _settle : RealBatch;
         }
     }
 }

@@ -8,7 +8,9 @@ public sealed unsafe partial class AssistHost
 {
     private readonly byte[] _bytes = new byte[MaxInstructionLength];
     private const int MaxInstructionLength = 15;
-    private byte? _sipiVector;
+
+    /// <summary>What the interpreter reported beside the instruction that it executed: a kick, or the door's request to stop.</summary>
+    private AssistStep? _request;
 
     /// <summary>Answers the pending call; a value ends the run, null goes on by <see cref="Mode"/>.</summary>
     private AssistStep? Answer()
@@ -60,7 +62,11 @@ public sealed unsafe partial class AssistHost
             TakeLive();
         ulong faults = _cpu.FaultCount;
         if (StepGuest() is { } stop)
+        {
+            // Called again, it answers the same.
+            CallPending = stop == AssistStep.Unsupported;
             return stop;
+        }
         // An access beyond 64 KiB through a big segment: more of them follow as a rule.
         if (!simple && _cpu.FaultCount == faults)
             _settle = BigAccessBatch;
@@ -154,13 +160,28 @@ public sealed unsafe partial class AssistHost
     private void SyncVectorTable() => _monitor.SetPlainIvt(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF);
 
     /// <summary>Executes one instruction of the guest's in the interpreter, without external interrupts.</summary>
-    private AssistStep? StepGuest() => _cpu.StepOne() switch
+    private AssistStep? StepGuest()
     {
-        StopReason.Unsupported => Refuse(),
-        StopReason.Shutdown => Shutdown(),
-        StopReason.Stopped => AssistStep.Stopped,
-        _ => Guest->Activity == Activity.Shutdown ? Shutdown() : null,
-    };
+        _cpu.StopsAtProtectedMode = false;
+        var reason = _cpu.StepOne();
+        while (reason == StopReason.Kicked)
+        {
+            _request = AssistStep.Kicked;
+            reason = _cpu.StepOne();
+        }
+        if (reason == StopReason.Stopped)
+            _request = AssistStep.Stopped;
+        if (reason == StopReason.Unsupported)
+            return Refuse();
+        return Guest->Activity == Activity.Shutdown ? Shutdown() : null;
+    }
+
+    private AssistStep? TakeRequests()
+    {
+        var request = _request;
+        _request = null;
+        return request;
+    }
 
     private AssistStep Shutdown()
     {
@@ -172,7 +193,6 @@ public sealed unsafe partial class AssistHost
     {
         bool refused = _options.Strength == AssistStrength.Vm86 && _options.Refused.Contains(_cpu.UnsupportedCode);
         Unsupported = new UnsupportedInstruction(_cpu.UnsupportedBytes, _cpu.UnsupportedAt, _cpu.UnsupportedCode, refused);
-        Mode = AssistMode.Interpreting;
         return AssistStep.Unsupported;
     }
 

@@ -66,10 +66,18 @@ public sealed unsafe partial class AssistHost : IDisposable
     private readonly X86Cpu _cpu;
     private IVcpuState? _vcpu;
     private MonitorCall _call;
+    private byte? _sipiVector;
     private bool _halted;
+    private bool _interruptLine;
+
+    /// <summary>General registers, selectors and flags of the view are those of now.</summary>
+    private bool _viewCurrent;
+
+    /// <summary>The interpreter runs: what passes the door is not the processor's.</summary>
+    private bool _interpreting;
 
     /// <param name="memory">The machine's map, with the monitor's RAM in it.</param>
-    /// <param name="door">The machine's own door, not an <see cref="AssistDoor"/>.</param>
+    /// <param name="door">The machine's door; it asks <see cref="TryCall"/> and <see cref="TranslateVector"/>.</param>
     public AssistHost(PhysicalMemory memory, ICpuDoor door, MonitorImage image, AssistOptions options)
     {
         _options = options;
@@ -96,6 +104,21 @@ public sealed unsafe partial class AssistHost : IDisposable
     /// <summary>The guest waits in HLT under the assist.</summary>
     public bool Halted => _halted || (Mode == AssistMode.Interpreting && _cpu.State->Activity == Activity.Halted);
 
+    /// <summary><see cref="Run"/> has something to do; else the processor runs.</summary>
+    public bool Busy => CallPending || _halted || Mode == AssistMode.Interpreting;
+
+    /// <summary>Level of the INTR pin, kept current by the machine.</summary>
+    public bool InterruptLine
+    {
+        get => _interruptLine;
+        set
+        {
+            _interruptLine = value;
+            if (_interpreting && Mode == AssistMode.Interpreting)
+                _cpu.InterruptLine = value;
+        }
+    }
+
     /// <summary>Set with <see cref="AssistStep.Unsupported"/>.</summary>
     public UnsupportedInstruction? Unsupported { get; private set; }
 
@@ -109,16 +132,11 @@ public sealed unsafe partial class AssistHost : IDisposable
     /// <summary>Binds the processor that the assist looks after.</summary>
     public void Attach(IVcpuState vcpu) => _vcpu = vcpu;
 
-    /// <summary>
-    /// Machine reset: puts the processor at the loader's entry in flat protected mode. The machine has reset FPU and MSRs.
-    /// </summary>
-    /// <param name="loaderEntry">Physical address of the loader.</param>
-    public void Reset(uint loaderEntry)
+    /// <summary>Machine reset: the machine has put the processor at the loader's entry.</summary>
+    public void Reset()
     {
         Forget();
         Mode = _options.Strength == AssistStrength.Native ? AssistMode.Aside : AssistMode.Loading;
-        Vm86State.EnterReal(Vcpu.State, _options.Model.Signature, null);
-        Vm86State.EnterFlat(Vcpu.State, loaderEntry);
     }
 
     /// <summary>
@@ -155,11 +173,13 @@ public sealed unsafe partial class AssistHost : IDisposable
     }
 
     /// <summary>
-    /// The processor wrote to the private port. True: it is the monitor's call, the processor must stop and <see cref="Run"/>
-    /// follow. False: an ordinary write.
+    /// A write of a byte to the private port passes the door. True: it is the monitor's call, the processor must stop and
+    /// <see cref="Run"/> follow. False: an ordinary write.
     /// </summary>
     public bool TryCall(byte value)
     {
+        if (_interpreting)
+            return false;
         var call = (MonitorCall)value;
         bool accepted = Mode switch
         {
@@ -195,41 +215,65 @@ public sealed unsafe partial class AssistHost : IDisposable
         if (late)
             Statistics.LateToReal++;
         TakeState();
+        _settle = 0;
+        _close = CloseLook;
         Mode = AssistMode.Interpreting;
     }
 
     /// <summary>
     /// Does what is due: the monitor's call, then interpretation as long as the processor cannot run the guest's state.
-    /// To be called when <see cref="CallPending"/>, <see cref="Halted"/> or the mode is <see cref="AssistMode.Interpreting"/>.
+    /// To be called while <see cref="Busy"/>.
     /// </summary>
-    /// <param name="budget">Bound on interpreted instructions.</param>
-    /// <param name="interruptLine">Level of the INTR pin.</param>
-    public AssistStep Run(ulong budget, bool interruptLine)
+    /// <param name="budget">Bound on interpreted instructions; the answer to a call may exceed it by one.</param>
+    public AssistStep Run(ulong budget)
     {
-        _cpu.InterruptLine = false;
-        if (CallPending)
-        {
-            CallPending = false;
-            if (Answer() is { } stop)
-                return stop;
-        }
-        if (_halted)
-        {
-            if (!interruptLine || (Guest->Rflags & Eflags.IF) == 0)
-                return AssistStep.Halted;
-            _halted = false;
-        }
-        if (Mode != AssistMode.Interpreting)
-            return AssistStep.RunVcpu;
-        _cpu.InterruptLine = interruptLine;
-        return Interpret(budget);
+        _interpreting = true;
+        var step = Proceed(budget);
+        _interpreting = false;
+        _viewCurrent = step != AssistStep.RunVcpu;
+        return step;
     }
 
-    /// <summary>Level of the INTR pin while the interpreter runs; the machine changes it from within the door.</summary>
-    public void SetInterruptLine(bool level)
+    /// <summary>
+    /// Executes for the processor the one instruction at which its backend failed: <see cref="AssistStep.RunVcpu"/> when it is done,
+    /// its fault delivered included.
+    /// </summary>
+    public AssistStep EmulateOne()
     {
-        if (Mode == AssistMode.Interpreting)
-            _cpu.InterruptLine = level;
+        CpuState view = *Guest;
+        TakeState();
+        _interpreting = true;
+        _cpu.StopsAtProtectedMode = false;
+        _cpu.InterruptLine = false;
+        var stop = StepGuest();
+        _interpreting = false;
+        Statistics.Emulated++;
+        ulong tscOffset = VcpuTscOffset;
+        *Vcpu.State = *Guest;
+        Vcpu.State->TscOffset = tscOffset;
+        *Guest = view;
+        _viewCurrent = false;
+        return stop ?? TakeRequests() ?? AssistStep.RunVcpu;
+    }
+
+    /// <summary>For the door while the interpreter runs: <see cref="Run"/> returns after the instruction in execution.</summary>
+    public void RequestStop()
+    {
+        if (_interpreting)
+            _cpu.RequestStop();
+    }
+
+    /// <summary>For the door: the present <see cref="Run"/> ends after at most so many more instructions.</summary>
+    public void LimitTo(ulong instructions)
+    {
+        if (!_interpreting)
+            return;
+        ulong end = _cpu.InstructionCount + instructions;
+        if (end >= _end)
+            return;
+        _end = end;
+        if (end < _cpu.Deadline)
+            _cpu.Deadline = end;
     }
 
     /// <summary>Makes <see cref="Run"/> return soon; any thread.</summary>
@@ -242,7 +286,7 @@ public sealed unsafe partial class AssistHost : IDisposable
     {
         if (Mode is AssistMode.Loading or AssistMode.Aside)
             return Vcpu.State;
-        if (Mode == AssistMode.Vm86 && !_halted && Unsupported is null)
+        if (Mode == AssistMode.Vm86 && !_viewCurrent)
         {
             CpuState* state = Vcpu.State;
             if ((state->Rflags & Eflags.VM) != 0)
@@ -255,6 +299,27 @@ public sealed unsafe partial class AssistHost : IDisposable
     }
 
     public void Dispose() => _cpu.Dispose();
+
+    private AssistStep Proceed(ulong budget)
+    {
+        if (CallPending)
+        {
+            CallPending = false;
+            _cpu.InterruptLine = false;
+            if ((Answer() ?? TakeRequests()) is { } stop)
+                return stop;
+        }
+        if (_halted)
+        {
+            if (!_interruptLine || (Guest->Rflags & Eflags.IF) == 0)
+                return AssistStep.Halted;
+            _halted = false;
+        }
+        if (Mode != AssistMode.Interpreting)
+            return AssistStep.RunVcpu;
+        _cpu.InterruptLine = _interruptLine;
+        return Interpret(budget);
+    }
 
     private void Forget()
     {
