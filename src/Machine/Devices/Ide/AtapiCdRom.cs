@@ -171,7 +171,7 @@ public sealed partial class AtapiCdRom : AtaDevice, IDisposable
         if (_replyOffset < _reply)
             After(Channel.Timing.SectorNs, OfferChunk);
         else if (_remaining > 0)
-            After(Channel.Timing.SectorNs * Math.Min(_remaining, BufferSize / _blockSize), ReadAhead);
+            After(Channel.Timing.SectorNs * NextSectors, ReadAhead);
         else if (_reply > 0)
             After(Channel.Timing.SectorNs, Good);
         else
@@ -199,6 +199,9 @@ public sealed partial class AtapiCdRom : AtaDevice, IDisposable
         Good();
         return 0;
     }
+
+    /// <summary>Sectors to load at once: what the buffer holds, and with PIO no more than one DRQ takes if that is whole sectors.</summary>
+    private int NextSectors => Math.Min(_remaining, Math.Max(1, (_dma ? BufferSize : _byteLimit) / _blockSize));
 
     private static void CheckMedium(IBlockImage? medium)
     {
@@ -268,7 +271,7 @@ public sealed partial class AtapiCdRom : AtaDevice, IDisposable
         else if (_dma)
             StartDma(toMemory: true);
         else
-            After(Channel.Timing.SectorNs * Math.Min(count, BufferSize / _blockSize), ReadAhead);
+            After(Channel.Timing.SectorNs * NextSectors, ReadAhead);
     }
 
     private void ReceiveParameters(int bytes)
@@ -302,7 +305,7 @@ public sealed partial class AtapiCdRom : AtaDevice, IDisposable
     /// <summary>Fills the buffer with sectors; 0 when the medium is gone (and says so).</summary>
     private int LoadSectors()
     {
-        int count = Math.Min(_remaining, BufferSize / _blockSize);
+        int count = NextSectors;
         if (Medium is not { } medium || _lba + count > medium.SectorCount)
         {
             _remaining = 0;
