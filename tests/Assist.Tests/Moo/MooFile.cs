@@ -29,7 +29,7 @@ public sealed record MooState(ushort?[] Registers, (uint Address, byte Value)[] 
     public ushort? this[MooRegister register] => Registers[(int)register];
 }
 
-/// <summary>An exception that the captured processor raised.</summary>
+/// <summary>An exception that the captured processor raised. <see cref="FlagsAddress"/> is where the bus cycle wrote the flags.</summary>
 public sealed record MooException(byte Vector, uint FlagsAddress);
 
 /// <summary>One captured instruction. <see cref="Final"/> lists only what changed.</summary>

@@ -1,0 +1,95 @@
+using Iced.Intel;
+
+namespace Farm.Assist.Tests.Moo;
+
+/// <summary>
+/// Where an 80286, from which the tests were captured, and the processors that we model are documented to differ in real mode. Each
+/// member is one difference, with its source; a test is adapted or left out by these rules only.
+/// </summary>
+public static class MooDifferences
+{
+    /// <summary>
+    /// FLAGS bits 12-15. The 80286 holds IOPL and NT at 0 in real mode; later processors load them, and bit 15 is 0 (SDM vol. 3, 22.16
+    /// "EFLAGS register"; 80286 PRM, 5.3). They are not compared.
+    /// </summary>
+    public const ushort ComparedFlags = 0x0FFF;
+
+    /// <summary>
+    /// The 80286 raises exception 13 for an instruction of more than 10 bytes, later processors for more than 15 (80386 PRM, 14.7,
+    /// "Redundant prefixes"). Left out.
+    /// </summary>
+    public static bool IsTooLongFor286(MooTest test) => Length(test) > 10;
+
+    /// <summary>FS and GS do not exist on the 80286: their encodings in MOV raise #UD (80386 PRM, 14.7, new segment registers). Left out.</summary>
+    public static bool UsesLaterSegment(in Instruction instruction)
+    {
+        for (int operand = 0; operand < instruction.OpCount; operand++)
+        {
+            if (instruction.GetOpKind(operand) == OpKind.Register && instruction.GetOpRegister(operand) is Register.FS or Register.GS)
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// A string instruction that faults. The 80286 leaves SI, DI and CX advanced by what it had prefetched (as captured); later processors
+    /// fault with the state before the iteration (SDM vol. 3, 6.5 "faults"). They must be unchanged without REP and are not compared with it.
+    /// </summary>
+    public static bool LeavesIndexesAdvanced(MooTest test, in Instruction instruction) => test.Exception != null && instruction.IsStringInstruction;
+
+    /// <summary>
+    /// IP is 16 bits wide on the 80286; HLT at FFFFh leaves EIP at 10000h on later processors, where the next fetch would fault (SDM vol. 3,
+    /// 20.1.4). The low half is compared.
+    /// </summary>
+    public const ushort ComparedIp = 0xFFFF;
+
+    /// <summary>
+    /// A word that crosses offset FFFFh of the stack segment: exception 13 on the 80286, 12 on later processors (80386 PRM, 14.6:
+    /// interrupt 12 for references through SS). The vectors are exchanged.
+    /// </summary>
+    public static bool RaisesStackFault(MooTest test, in Instruction instruction) =>
+        test.Exception is { Vector: 13 } && new InstructionInfoFactory().GetInfo(instruction).GetUsedMemory().All(static memory => memory.Segment == Register.SS);
+
+    /// <summary>
+    /// LOCK is a valid prefix of every instruction on the 80286; later processors raise #UD but with memory destinations of a few (80386 PRM,
+    /// 14.7, "LOCK prefix"). Such a prefix is replaced by one that changes nothing: a segment override that is there already, or that names the
+    /// default segment.
+    /// </summary>
+    public static byte? ReplacesLock(MooTest test)
+    {
+        int prefixes = 0;
+        while (IsPrefix(test.Bytes[prefixes]))
+            prefixes++;
+        if (!test.Bytes.AsSpan(0, prefixes).Contains((byte)0xF0) || Decode(test.Bytes).Code != Code.INVALID)
+            return null;
+        byte[] unlocked = [.. test.Bytes];
+        unlocked.AsSpan(0, prefixes).Replace((byte)0xF0, LastOverride(test.Bytes.AsSpan(0, prefixes)) ?? 0x90);
+        if (LastOverride(unlocked.AsSpan(0, prefixes)) is byte present)
+            return present;
+        byte[] bare = [.. test.Bytes.Where((value, index) => index >= prefixes || value != 0xF0)];
+        return Decode(bare).MemorySegment switch
+        {
+            Register.ES => 0x26,
+            Register.CS => 0x2E,
+            Register.SS => 0x36,
+            _ => 0x3E,
+        };
+    }
+
+    /// <summary>Length of the instruction without the HLT behind it.</summary>
+    public static int Length(MooTest test) => test.Bytes.Length - 1;
+
+    public static Instruction Decode(byte[] bytes)
+    {
+        Decoder decoder = Decoder.Create(16, bytes);
+        return decoder.Decode();
+    }
+
+    private static byte? LastOverride(ReadOnlySpan<byte> prefixes)
+    {
+        int last = prefixes.LastIndexOfAny([(byte)0x26, (byte)0x2E, (byte)0x36, (byte)0x3E]);
+        return last < 0 ? null : prefixes[last];
+    }
+
+    private static bool IsPrefix(byte value) => value is 0x26 or 0x2E or 0x36 or 0x3E or 0xF0 or 0xF2 or 0xF3;
+}
