@@ -8,19 +8,21 @@ namespace Farm.Assist.Tests.Moo;
 /// </summary>
 public static class MooDifferences
 {
+    public const byte Lock = 0xF0;
+
     /// <summary>
-    /// FLAGS bits 12-15. The 80286 holds IOPL and NT at 0 in real mode; later processors load them, and bit 15 is 0 (SDM vol. 3, 22.16
-    /// "EFLAGS register"; 80286 PRM, 5.3). They are not compared.
+    /// FLAGS bits 12-15. The 80286 holds IOPL and NT at 0 in real mode; later processors load them (Intel AP-485, which tells the two
+    /// apart by that; 80386 PRM, 14.7, on flags in the stack). They are not compared.
     /// </summary>
     public const ushort ComparedFlags = 0x0FFF;
 
     /// <summary>
     /// The 80286 raises exception 13 for an instruction of more than 10 bytes, later processors for more than 15 (80386 PRM, 14.7,
-    /// "Redundant prefixes"). Left out.
+    /// on redundant prefixes). Left out.
     /// </summary>
     public static bool IsTooLongFor286(MooTest test) => Length(test) > 10;
 
-    /// <summary>FS and GS do not exist on the 80286: their encodings in MOV raise #UD (80386 PRM, 14.7, new segment registers). Left out.</summary>
+    /// <summary>FS and GS do not exist on the 80286: their encodings in MOV raise #UD (80386 PRM, 14.7, on undefined opcodes). Left out.</summary>
     public static bool UsesLaterSegment(in Instruction instruction)
     {
         for (int operand = 0; operand < instruction.OpCount; operand++)
@@ -44,30 +46,27 @@ public static class MooDifferences
     public const ushort ComparedIp = 0xFFFF;
 
     /// <summary>
-    /// A word that crosses offset FFFFh of the stack segment: exception 13 on the 80286, 12 on later processors (80386 PRM, 14.6:
-    /// interrupt 12 for references through SS). The vectors are exchanged.
+    /// A word that crosses offset FFFFh of the stack segment: exception 13 on the 80286 (as captured), 12 on later processors (80386
+    /// PRM, 14.7, on operands that cross offset 65,535; SDM vol. 2, real-address mode exceptions of every instruction). The vectors are
+    /// exchanged.
     /// </summary>
     public static bool RaisesStackFault(MooTest test, in Instruction instruction) =>
         test.Exception is { Vector: 13 } && new InstructionInfoFactory().GetInfo(instruction).GetUsedMemory().All(static memory => memory.Segment == Register.SS);
 
     /// <summary>
-    /// LOCK is a valid prefix of every instruction on the 80286; later processors raise #UD but with memory destinations of a few (80386 PRM,
-    /// 14.7, "LOCK prefix"). Such a prefix is replaced by one that changes nothing: a segment override that is there already, or that names the
+    /// LOCK is a valid prefix of every instruction on the 80286; later processors raise #UD except with memory destinations of a few (80386
+    /// PRM, 14.8.1). Such a prefix is replaced by one that changes nothing: a segment override that is there already, or that names the
     /// default segment.
     /// </summary>
     public static byte? ReplacesLock(MooTest test)
     {
-        int prefixes = 0;
-        while (IsPrefix(test.Bytes[prefixes]))
-            prefixes++;
-        if (!test.Bytes.AsSpan(0, prefixes).Contains((byte)0xF0) || Decode(test.Bytes).Code != Code.INVALID)
+        ReadOnlySpan<byte> prefixes = Prefixes(test.Bytes);
+        if (!prefixes.Contains(Lock) || Decode(test.Bytes).Code != Code.INVALID)
             return null;
-        byte[] unlocked = [.. test.Bytes];
-        unlocked.AsSpan(0, prefixes).Replace((byte)0xF0, LastOverride(test.Bytes.AsSpan(0, prefixes)) ?? 0x90);
-        if (LastOverride(unlocked.AsSpan(0, prefixes)) is byte present)
-            return present;
-        byte[] bare = [.. test.Bytes.Where((value, index) => index >= prefixes || value != 0xF0)];
-        return Decode(bare).MemorySegment switch
+        int last = prefixes.LastIndexOfAny([(byte)0x26, (byte)0x2E, (byte)0x36, (byte)0x3E]);
+        if (last >= 0)
+            return prefixes[last];
+        return Decode(test).MemorySegment switch
         {
             Register.ES => 0x26,
             Register.CS => 0x2E,
@@ -76,20 +75,26 @@ public static class MooDifferences
         };
     }
 
+    /// <summary>The instruction of a test, as the 80286 understands it: LOCK does not make it invalid.</summary>
+    public static Instruction Decode(MooTest test)
+    {
+        int prefixes = Prefixes(test.Bytes).Length;
+        return Decode([.. test.Bytes.Where((value, index) => index >= prefixes || value != Lock)]);
+    }
+
+    /// <summary>The prefixes that the 80286 knows.</summary>
+    public static ReadOnlySpan<byte> Prefixes(byte[] bytes)
+    {
+        int end = bytes.AsSpan().IndexOfAnyExcept([(byte)0x26, (byte)0x2E, (byte)0x36, (byte)0x3E, Lock, (byte)0xF2, (byte)0xF3]);
+        return bytes.AsSpan(0, end);
+    }
+
     /// <summary>Length of the instruction without the HLT behind it.</summary>
     public static int Length(MooTest test) => test.Bytes.Length - 1;
 
-    public static Instruction Decode(byte[] bytes)
+    private static Instruction Decode(byte[] bytes)
     {
         Decoder decoder = Decoder.Create(16, bytes);
         return decoder.Decode();
     }
-
-    private static byte? LastOverride(ReadOnlySpan<byte> prefixes)
-    {
-        int last = prefixes.LastIndexOfAny([(byte)0x26, (byte)0x2E, (byte)0x36, (byte)0x3E]);
-        return last < 0 ? null : prefixes[last];
-    }
-
-    private static bool IsPrefix(byte value) => value is 0x26 or 0x2E or 0x36 or 0x3E or 0xF0 or 0xF2 or 0xF3;
 }

@@ -30,7 +30,7 @@ public sealed unsafe class MooMachine : IDisposable
     /// <summary>Runs one test; the differences, empty when it passes.</summary>
     public IReadOnlyList<string> Run(MooTest test, ushort definedFlags)
     {
-        Instruction instruction = MooDifferences.Decode(test.Bytes);
+        Instruction instruction = MooDifferences.Decode(test);
         Load(test, instruction);
         StopReason reason = _machine.Cpu.Run(Budget);
         List<string> differences = [];
@@ -96,9 +96,10 @@ public sealed unsafe class MooMachine : IDisposable
 
     private void ReplaceLock(MooTest test, byte harmless)
     {
-        for (int i = 0; test.Bytes[i] is 0x26 or 0x2E or 0x36 or 0x3E or 0xF0 or 0xF2 or 0xF3; i++)
+        ReadOnlySpan<byte> prefixes = MooDifferences.Prefixes(test.Bytes);
+        for (int i = 0; i < prefixes.Length; i++)
         {
-            if (test.Bytes[i] == 0xF0)
+            if (prefixes[i] == MooDifferences.Lock)
                 _expected[Linear(test.Initial[MooRegister.Cs] ?? 0, (ushort)((test.Initial[MooRegister.Ip] ?? 0) + i))] = harmless;
         }
     }
