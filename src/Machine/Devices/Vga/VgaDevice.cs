@@ -90,6 +90,12 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
     /// <summary>The packed mode that overrides the CRTC, if any.</summary>
     public virtual LinearMode? Linear => _dispi.Enabled ? _dispi.Mode : null;
 
+    /// <summary>True while the linear framebuffer is plain memory that may be mapped as RAM.</summary>
+    public virtual bool LinearDirect => true;
+
+    /// <summary>Raised when <see cref="LinearDirect"/> changes.</summary>
+    public event Action? LinearAccessChanged;
+
     protected PlanarMemory Memory => _memory;
 
     /// <summary>The four planes' bytes at a plane address.</summary>
@@ -151,7 +157,7 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
                 _dispi.Index = (ushort)value;
                 break;
             case 0x1CF or 0x1D0:
-                WriteDispi(size == 1 ? (ushort)(_dispi.Read() & 0xFF00 | data) : (ushort)value);
+                WriteDispi((DispiRegister)_dispi.Index, size == 1 ? (ushort)(_dispi.Read() & 0xFF00 | data) : (ushort)value);
                 break;
             case 0x3C0:
                 WriteAttributePort(data);
@@ -219,6 +225,27 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         uint offset = (uint)(address - WindowBase);
         for (int i = 0; i < size; i++)
             WriteWindow(offset + (uint)i, (byte)(value >> (8 * i)));
+    }
+
+    /// <summary>A byte of the linear framebuffer where it is not mapped as RAM; beyond video memory FFh.</summary>
+    public virtual byte ReadLinear(uint offset) => offset < (uint)_memory.Size ? _memory.ReadLinear(offset) : (byte)0xFF;
+
+    public virtual void WriteLinear(uint offset, byte value)
+    {
+        if (offset < (uint)_memory.Size)
+            _memory.WriteLinear(offset, value);
+    }
+
+    public ushort ReadDispi(DispiRegister register) => _dispi.Read(register);
+
+    public void WriteDispi(DispiRegister register, ushort value)
+    {
+        long clear = _dispi.Write(register, value);
+        if (clear > 0)
+            _memory.Clear(clear);
+        Dac.EightBit = _dispi.EightBitDac;
+        DisplayChanged();
+        MemoryPathChanged();
     }
 
     public void Dispose()
@@ -315,6 +342,8 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         MemoryPathChanged();
     }
 
+    protected void RaiseLinearAccessChanged() => LinearAccessChanged?.Invoke();
+
     /// <summary>Something that the screen or its timing depends on has changed.</summary>
     protected void DisplayChanged()
     {
@@ -329,16 +358,6 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         bool wide = _dispi.Enabled && !_dispi.Packed;
         _memory.SetBank(wide ? _dispi.BankOffset : 0, wide);
         _memory.Configure(_sequencer, _graphics, _output);
-    }
-
-    private void WriteDispi(ushort value)
-    {
-        long clear = _dispi.Write((DispiRegister)_dispi.Index, value);
-        if (clear > 0)
-            _memory.Clear(clear);
-        Dac.EightBit = _dispi.EightBitDac;
-        DisplayChanged();
-        MemoryPathChanged();
     }
 
     private void WriteAttributePort(byte data)
