@@ -17,7 +17,8 @@ public sealed class CellStore(NpgsqlDataSource source)
     public Task<List<MatrixCell>> List(MatrixQuery query, CancellationToken cancel = default) =>
         source.Query($"""
             SELECT c.guest_id, c.kind, c.verdict, c.outcome, c.furthest, c.trend, c.run_id, c.at, c.results, c.passes, c.history, c.summary,
-              c.guest_digest IS DISTINCT FROM g.digest, {StackStore.Columns}
+              NOT EXISTS (
+                SELECT 1 FROM jsonb_array_elements(g.plans) p WHERE p ->> 'kind' = lower(c.kind) AND p ->> 'digest' = c.guest_digest), {StackStore.Columns}
             FROM farm.cells c JOIN farm.stacks s ON s.id = c.stack_id JOIN farm.guests g ON g.id = c.guest_id
             WHERE NOT g.retired AND ($1::text IS NULL OR c.guest_id = $1) AND ($2::text IS NULL OR c.backend = $2)
               AND ($3::text IS NULL OR c.assist = $3) AND ($4::text IS NULL OR c.firmware = $4)
