@@ -59,7 +59,7 @@ public sealed record CpuModel
         Brand = "Farm IA-32 CPU (p4)",
     };
 
-    /// <summary>The x86-64 baseline with CMPXCHG16B.</summary>
+    /// <summary>The x86-64 baseline with CMPXCHG16B and POPCNT.</summary>
     public static CpuModel X64 { get; } = new()
     {
         Name = "x86-64",
@@ -67,7 +67,7 @@ public sealed record CpuModel
         Model = 6,
         Stepping = 1,
         Features = PentiumIII | CpuFeatures.Clfsh | CpuFeatures.Sse2 | CpuFeatures.Syscall | CpuFeatures.Nx | CpuFeatures.LongMode,
-        Features2 = CpuFeatures2.Cx16 | CpuFeatures2.Lahf64,
+        Features2 = CpuFeatures2.Cx16 | CpuFeatures2.Popcnt | CpuFeatures2.Lahf64,
         MaxLeaf = 2,
         MaxExtendedLeaf = 0x80000008,
         Brand = "Farm x86-64 CPU",

@@ -40,7 +40,11 @@ internal sealed unsafe class DecodeCache : IDisposable
     private byte* _arena = (byte*)NativeMemory.Alloc(ArenaSize);
     private nuint _used;
 
-    public DecodeCache(PhysicalMemory memory) => _memory = memory;
+    public DecodeCache(PhysicalMemory memory)
+    {
+        _memory = memory;
+        memory.Attach(this);
+    }
 
     /// <summary>Blocks decoded so far.</summary>
     public ulong Decoded { get; private set; }
@@ -125,15 +129,20 @@ internal sealed unsafe class DecodeCache : IDisposable
 
     public void Clear()
     {
-        foreach (ulong number in _pages.Keys)
-            _memory.UnmarkCode(number);
+        ulong[] numbers = [.. _pages.Keys];
         _pages.Clear();
+        foreach (ulong number in numbers)
+            _memory.UnmarkCode(number);
         NativeMemory.Clear(_buckets, Buckets * (nuint)sizeof(Block*));
         _used = 0;
     }
 
+    /// <summary>True when a block has bytes in the page.</summary>
+    public bool Holds(ulong page) => _pages.ContainsKey(page);
+
     public void Dispose()
     {
+        _memory.Detach(this);
         NativeMemory.Free(_buckets);
         NativeMemory.Free(_arena);
         _buckets = null;

@@ -29,6 +29,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
     public const int PageSize = 1 << PageShift;
 
     private readonly nuint _pages;
+    private readonly List<DecodeCache> _caches = [];
 
     /// <param name="addressBits">Width of the physical address space, 32 to 40.</param>
     public PhysicalMemory(int addressBits = 36)
@@ -137,12 +138,16 @@ public sealed unsafe class PhysicalMemory : IDisposable
         CodeMarked?.Invoke(page);
     }
 
-    /// <summary>Takes the mark back, if no other processor shares the map.</summary>
+    /// <summary>Takes the mark back when no processor holds code of the page any more.</summary>
     internal void UnmarkCode(ulong page)
     {
-        if (CodeMarked?.GetInvocationList().Length <= 1)
+        if (page < _pages && !_caches.Exists(cache => cache.Holds(page)))
             Kinds[page] &= ~PageKind.Code;
     }
+
+    internal void Attach(DecodeCache cache) => _caches.Add(cache);
+
+    internal void Detach(DecodeCache cache) => _caches.Remove(cache);
 
     /// <summary>Bus-master read; bytes outside RAM and ROM are FFh. A20 does not apply to bus masters.</summary>
     public bool Read(ulong address, Span<byte> destination)

@@ -23,8 +23,17 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Faults raised by instructions or fetches so far.</summary>
     public ulong FaultCount { get; private set; }
 
+    /// <summary>The last fault that <see cref="FaultCount"/> counts.</summary>
+    public (byte Vector, uint ErrorCode) LastFault { get; private set; }
+
     /// <summary>External interrupts delivered so far.</summary>
     public ulong InterruptCount { get; private set; }
+
+    /// <summary>Blocks decoded so far.</summary>
+    public ulong BlocksDecoded => _code.Decoded;
+
+    /// <summary>Blocks dropped so far because their bytes changed.</summary>
+    public ulong BlocksInvalidated => _code.Invalidated;
 
     /// <summary>Linear address of the instruction that stopped with <see cref="StopReason.Unsupported"/>.</summary>
     public ulong UnsupportedAt { get; private set; }
@@ -139,7 +148,6 @@ public sealed unsafe partial class X86Cpu
         {
             _attention &= ~Attention.Nmi;
             State->Activity = Activity.Active;
-            State->NmiBlocked = 1;
             DeliverEvent(Vectors.NMI, EventKind.Nmi, false, 0);
         }
         if (_interruptLine && (State->Rflags & Eflags.IF) != 0)
@@ -209,6 +217,16 @@ public sealed unsafe partial class X86Cpu
             PendDebugTrap(hit);
     }
 
+    /// <summary>I/O breakpoints (CR4.DE); the trap comes after the access.</summary>
+    private void WatchPort(ushort port, int size)
+    {
+        if ((_attention & Attention.Breakpoints) == 0 || (State->Cr4 & ControlRegisters.Cr4DE) == 0)
+            return;
+        uint hit = MatchBreakpoints(port, size, static kind => kind == 2);
+        if (hit != 0)
+            PendDebugTrap(hit);
+    }
+
     /// <summary>DR6 bits of the enabled breakpoints of a kind (DR7.R/W) that overlap the range (SDM vol. 3, 17.2.5).</summary>
     private uint MatchBreakpoints(ulong linear, int size, Func<uint, bool> kind)
     {
@@ -243,6 +261,7 @@ public sealed unsafe partial class X86Cpu
         byte vector = _fault.Vector;
         bool hasError = _fault.HasErrorCode;
         uint error = _fault.ErrorCode;
+        LastFault = (vector, error);
         while (true)
         {
             State->Rip = restart;

@@ -9,8 +9,13 @@ public sealed unsafe partial class X86Cpu
     /// </summary>
     public void CheckIo(ushort port, int size)
     {
-        if (!ProtectedMode || (!Vm86 && Cpl <= Iopl))
-            return;
+        if (ProtectedMode && (Vm86 || Cpl > Iopl))
+            CheckIoMap(port, size);
+        WatchPort(port, size);
+    }
+
+    private void CheckIoMap(ushort port, int size)
+    {
         ref SegmentCache tr = ref State->Tr;
         if (tr.Unusable || (tr.Type & 8) == 0 || tr.Limit < TssIoMapBase32 + 1)
             throw Fault(Vectors.GP, 0);

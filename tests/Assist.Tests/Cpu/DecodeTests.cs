@@ -1,0 +1,249 @@
+using Farm.Assist.Cpu;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Farm.Assist.Tests.Cpu;
+
+public unsafe class DecodeTests
+{
+    private static (byte Vector, uint Error) FirstFault(TestMachine machine)
+    {
+        machine.Cpu.Run(1);
+        Assert.Equal(1ul, machine.Cpu.FaultCount);
+        return machine.Cpu.LastFault;
+    }
+
+    [Fact]
+    public void Code_that_changes_the_next_instruction_runs_the_new_one()
+    {
+        using var machine = new TestMachine();
+        machine.Assemble(a =>
+        {
+            a.mov(__byte_ptr.cs[6], 0x43);
+            a.inc(ax);
+            a.nop();
+        });
+        machine.Cpu.Run(2);
+        Assert.Equal(0ul, machine.State->Gpr[0]);
+        Assert.Equal(1ul, machine.State->Gpr[3]);
+    }
+
+    [Fact]
+    public void A_loop_that_patches_its_own_immediate_sees_each_value()
+    {
+        using var machine = new TestMachine();
+        machine.Assemble(a =>
+        {
+            Label top = a.CreateLabel();
+            a.mov(cx, 50);
+            a.Label(ref top);
+            a.add(ax, 0x1111);
+            a.inc(__word_ptr.cs[4]);
+            a.dec(cx);
+            a.jnz(top);
+        });
+        machine.Cpu.Run(201);
+        int expected = Enumerable.Range(0, 50).Sum(i => 0x1111 + i);
+        Assert.Equal((ushort)expected, (ushort)machine.State->Gpr[0]);
+    }
+
+    [Fact]
+    public void Data_beside_code_does_not_invalidate_it()
+    {
+        using var machine = new TestMachine();
+        machine.State->Gpr[1] = 1000;
+        machine.Assemble(a =>
+        {
+            Label top = a.CreateLabel();
+            a.Label(ref top);
+            a.inc(__word_ptr.cs[0x100]);
+            a.dec(cx);
+            a.jnz(top);
+        });
+        machine.Cpu.Run(3000);
+        Assert.Equal(1000, machine.Read16(TestMachine.CodeAt + 0x100));
+        Assert.Equal(0ul, machine.Cpu.BlocksInvalidated);
+    }
+
+    [Fact]
+    public void A_bus_master_that_overwrites_code_is_noticed()
+    {
+        using var machine = new TestMachine();
+        machine.Assemble(a =>
+        {
+            Label top = a.CreateLabel();
+            a.Label(ref top);
+            a.inc(ax);
+            a.jmp(top);
+        });
+        machine.Cpu.Run(10);
+        machine.Load(TestMachine.CodeAt, 0x43);
+        machine.Cpu.Run(10);
+        Assert.Equal(5ul, machine.State->Gpr[0]);
+        Assert.Equal(5ul, machine.State->Gpr[3]);
+    }
+
+    [Fact]
+    public void Remapping_a_page_replaces_its_code()
+    {
+        using var machine = new TestMachine();
+        machine.Load(0x20000, 0x43, 0xEB, 0xFD);
+        machine.Load(TestMachine.CodeAt, 0x40, 0xEB, 0xFD);
+        machine.Cpu.Run(10);
+        machine.Memory.Map(TestMachine.CodeAt, 0x1000, machine.Memory.Host[0x20], PageKind.Readable | PageKind.Writable);
+        machine.Cpu.Run(10);
+        Assert.Equal(5ul, machine.State->Gpr[0]);
+        Assert.Equal(5ul, machine.State->Gpr[3]);
+        machine.Memory.Write(TestMachine.CodeAt, [0x42]);
+        machine.Cpu.Run(10);
+        Assert.Equal(5ul, machine.State->Gpr[2]);
+    }
+
+    [Fact]
+    public void Code_in_mmio_is_fetched_through_the_door()
+    {
+        using var machine = new TestMachine(size: 0xA0000);
+        byte[] code = [0xB8, 0x34, 0x12, 0x40];
+        machine.OnReadMmio = (address, _) => address - 0xB0000 < 4 ? code[address - 0xB0000] : 0xF4u;
+        machine.State->Cs = SegmentCache.RealMode(0xB000, code: true);
+        machine.Cpu.Run(2);
+        Assert.Equal(0x1235ul, machine.State->Gpr[0]);
+    }
+
+    [Theory]
+    [InlineData("660FFF", Vectors.UD)]
+    [InlineData("F090", Vectors.UD)]
+    [InlineData("F001C0", Vectors.UD)]
+    [InlineData("0FB9C0", Vectors.UD)]
+    [InlineData("666666666666666666666666666690", byte.MaxValue)]
+    [InlineData("66666666666666666666666666666690", Vectors.GP)]
+    [InlineData("2E2E2E2E2E2E2E2E2E2E2E2EB80000000000", Vectors.GP)]
+    public void Undefined_lock_and_overlong_encodings_fault(string bytes, byte vector)
+    {
+        using var machine = new TestMachine();
+        machine.SetUpProtected();
+        machine.Load(TestMachine.CodeAt, Convert.FromHexString(bytes));
+        machine.Cpu.Run(1);
+        if (vector == byte.MaxValue)
+            Assert.Equal(0ul, machine.Cpu.FaultCount);
+        else
+            Assert.Equal(vector, machine.Cpu.LastFault.Vector);
+    }
+
+    [Theory]
+    [InlineData("486", "0F42C1", true)]
+    [InlineData("p3", "0F42C1", false)]
+    [InlineData("486", "0F31", true)]
+    [InlineData("p3", "0F58C1", false)]
+    [InlineData("p3", "660F58C1", true)]
+    [InlineData("p4", "660F58C1", false)]
+    [InlineData("486", "0F1FC0", true)]
+    [InlineData("p3", "F30F1EFA", false)]
+    [InlineData("x86-64", "C5F877", true)]
+    public void The_model_decides_which_opcodes_exist(string model, string bytes, bool undefined)
+    {
+        using var machine = new TestMachine(CpuModel.Find(model));
+        machine.SetUpProtected();
+        machine.Load(TestMachine.CodeAt, Convert.FromHexString(bytes));
+        machine.Cpu.Run(1);
+        Assert.Equal(undefined, machine.Cpu.LastFault.Vector == Vectors.UD);
+    }
+
+    [Fact]
+    public void An_instruction_that_runs_past_the_limit_faults_whole_and_its_predecessors_run()
+    {
+        using var machine = new TestMachine();
+        machine.SetUpProtected(16);
+        machine.State->Cs.Limit = 4;
+        machine.Load(TestMachine.CodeAt, 0x40, 0x40, 0x40, 0xB8, 0x00, 0x00);
+        machine.Cpu.Run(3);
+        Assert.Equal(0ul, machine.Cpu.FaultCount);
+        Assert.Equal(3ul, machine.State->Gpr[0]);
+        Assert.Equal((Vectors.GP, 0u), FirstFault(machine));
+    }
+
+    [Fact]
+    public void An_instruction_across_pages_faults_at_the_second_page_only_if_it_reaches_it()
+    {
+        using var machine = new TestMachine();
+        machine.SetUpProtected();
+        machine.EnablePaging();
+        machine.MapPage(0x21000, 0, 0);
+        machine.Load(0x20FFC, 0x40, 0x40, 0xB8, 0x11);
+        machine.State->Rip = 0x20FFC;
+        machine.Cpu.Run(2);
+        Assert.Equal(0ul, machine.Cpu.FaultCount);
+        Assert.Equal((Vectors.PF, 0u), FirstFault(machine));
+        Assert.Equal(0x21000ul, machine.State->Cr2);
+    }
+
+    [Fact]
+    public void The_second_page_of_a_crossing_instruction_may_move()
+    {
+        using var machine = new TestMachine();
+        machine.SetUpProtected();
+        machine.EnablePaging();
+        machine.Load(0x20FFE, 0xB8, 0x11);
+        machine.Load(0x21000, 0x22, 0x33, 0x44, 0xEB, 0xF9);
+        machine.Load(0x30000, 0x99, 0x88, 0x77, 0xEB, 0xF9);
+        machine.State->Rip = 0x20FFE;
+        machine.Cpu.Run(2);
+        Assert.Equal(0x44332211ul, machine.State->Gpr[0]);
+        Assert.Equal(0x20FFEul, machine.State->Rip);
+        machine.MapPage(0x21000, 0x30000, 7);
+        machine.Cpu.InvalidatePage(0x21000);
+        machine.Cpu.Run(2);
+        Assert.Equal(0x77889911ul, machine.State->Gpr[0]);
+    }
+
+    [Fact]
+    public void A_store_into_the_tail_of_a_crossing_instruction_is_seen()
+    {
+        using var machine = new TestMachine();
+        machine.SetUpProtected();
+        machine.Load(0x20FFE, 0xB8, 0x11, 0x22, 0x33, 0x44, 0xEB, 0xF9);
+        machine.State->Rip = 0x20FFE;
+        machine.Cpu.Run(2);
+        machine.Cpu.Write<byte>(Seg.Ds, 0x21001, 0xEE);
+        machine.Cpu.Run(1);
+        Assert.Equal(0x44EE2211ul, machine.State->Gpr[0]);
+    }
+
+    [Fact]
+    public void User_code_may_not_run_a_supervisor_page_that_the_supervisor_ran_before()
+    {
+        using var machine = new TestMachine();
+        machine.SetUpProtected();
+        machine.EnablePaging();
+        machine.MapPage(0x20000, 0x20000, 3);
+        machine.Cpu.FlushTlb();
+        machine.Load(0x20000, 0x40, 0xEB, 0xFD);
+        machine.State->Rip = 0x20000;
+        machine.Cpu.Run(10);
+        Assert.Equal(0ul, machine.Cpu.FaultCount);
+        machine.State->Ss.Access |= 0x60;
+        machine.State->Rip = 0x20000;
+        Assert.Equal((Vectors.PF, 5u), FirstFault(machine));
+    }
+
+    [Fact]
+    public void The_cache_is_bounded_and_survives_being_filled()
+    {
+        using var machine = new TestMachine(size: 64 << 20);
+        machine.SetUpProtected();
+
+        // A chain of jumps, each its own block, over more code than the cache holds.
+        const int Step = 16, Blocks = 400_000;
+        for (int i = 0; i < Blocks; i++)
+        {
+            int at = 0x400000 + (i * Step);
+            machine.Ram[at] = 0x40;
+            machine.Ram[at + 1] = 0xE9;
+            BitConverter.TryWriteBytes(machine.Ram[(at + 2)..], i == Blocks - 1 ? 0x400000 - (at + 6) : Step - 6);
+        }
+        machine.State->Rip = 0x400000;
+        machine.Cpu.Run(Blocks * 2 * 2);
+        Assert.Equal(Blocks * 2ul, machine.State->Gpr[0]);
+        Assert.Equal(0x400000ul, machine.State->Rip);
+    }
+}
