@@ -61,7 +61,7 @@ public sealed unsafe partial class X86Cpu
         Block* block = _code.Find(key);
         if (block == null)
             block = Decode(linear, rip, key);
-        else if (block->TailPage != Block.NoPage && rip + block->Bytes <= _codeEnd && TranslateCode(NextPage(linear)) != block->TailPage)
+        else if (block->TailPage != Block.NoPage && rip + block->Bytes <= _codeEnd && !TailStands(block, linear))
         {
             _code.Remove(block);
             block = Decode(linear, rip, key);
@@ -76,6 +76,10 @@ public sealed unsafe partial class X86Cpu
         }
         return block;
     }
+
+    /// <summary>The second page is still the one that was decoded, and one whose changes are noticed.</summary>
+    private bool TailStands(Block* block, ulong linear) =>
+        TranslateCode(NextPage(linear)) == block->TailPage && (Memory.KindAt(block->TailPage) & PageKind.Readable) != 0;
 
     private ulong NextPage(ulong linear) => WrapLinear((linear & PageMask) + PhysicalMemory.PageSize);
 

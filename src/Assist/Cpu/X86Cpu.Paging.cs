@@ -135,7 +135,12 @@ public sealed unsafe partial class X86Cpu
         TlbEntry* entry = _tlbs + ((access & AccessUser) != 0 ? TlbSize : 0) + (int)((linear >> 12) & (TlbSize - 1));
         ulong tag = (access & AccessWrite) != 0 ? entry->WriteTag : entry->ReadTag;
         if ((tag & PageMask) == page)
+        {
+            // Code gone from the page, or its watch over: the next store goes straight.
+            if (tag == (page | TagIndirect) && (access & AccessWrite) != 0 && IsPlain(Memory.KindAt(entry->Page & PageMask)))
+                entry->WriteTag = page;
             return (entry->Page & PageMask) | (linear & ~PageMask);
+        }
         Walked walked = Walk(linear, access);
         Fill(entry, page, walked);
         return walked.Page | (linear & ~PageMask);
@@ -150,12 +155,14 @@ public sealed unsafe partial class X86Cpu
         entry->WriteTag = NoTag;
         if (walked.StoreReady)
         {
-            bool direct = readable && (kind & (PageKind.Writable | PageKind.Code | PageKind.Watched)) == PageKind.Writable;
-            entry->WriteTag = page | (direct ? 0 : TagIndirect);
+            entry->WriteTag = page | (IsPlain(kind) ? 0 : TagIndirect);
         }
         if (readable)
             entry->Addend = (nint)Memory.HostAt(walked.Page) - (nint)page;
     }
+
+    /// <summary>Stores need nobody's notice.</summary>
+    private static bool IsPlain(PageKind kind) => kind == (PageKind.Readable | PageKind.Writable);
 
     /// <summary>A translation: 4 KiB physical page (after A20) and what the entry allows.</summary>
     /// <param name="Page">Physical page.</param>
