@@ -1,0 +1,219 @@
+using System.Globalization;
+using Farm.Machine.Bus;
+using Farm.Machine.Devices.Acpi;
+using Farm.Machine.Devices.Apic;
+using Farm.Machine.Devices.Chipset;
+using Farm.Machine.Devices.Cmos;
+using Farm.Machine.Devices.Dma;
+using Farm.Machine.Devices.FirmwareConfig;
+using Farm.Machine.Devices.Hpet;
+using Farm.Machine.Devices.Ide;
+using Farm.Machine.Devices.Lpt;
+using Farm.Machine.Devices.Pci;
+using Farm.Machine.Devices.Pic;
+using Farm.Machine.Devices.Pit;
+using Farm.Machine.Devices.Ps2;
+using Farm.Machine.Devices.Uart;
+using Farm.Machine.Time;
+
+namespace Farm.Machine.Tests.Devices;
+
+/// <summary>
+/// Random port and MMIO accesses, DMA programs and descriptor tables at every platform device. FARM_FUZZ_SEED repeats a run,
+/// FARM_FUZZ_COUNT lengthens it.
+/// </summary>
+public class HostileGuestTests(ITestOutputHelper output)
+{
+    private const int RamSize = 1 << 20;
+    private const ulong LowMemory = 64ul << 20;
+
+    private readonly VirtualClock _clock = new();
+    private readonly FakeMemory _memory = new(RamSize);
+    private readonly EventLog _events = new();
+    private readonly List<IDevice> _devices = [];
+    private PortBus _ports = null!;
+    private MmioBus _mmio = null!;
+    private I8042 _i8042 = null!;
+    private Uart16550 _uart = null!;
+    private BusMasterIde _ide = null!;
+    private I8237 _dma = null!;
+    private PciBus _pci = null!;
+    private LocalApic _apic = null!;
+    private long _outputs;
+
+    [Fact]
+    public void Random_accesses_never_throw_nor_grow_without_bound()
+    {
+        int seed = Variable("FARM_FUZZ_SEED", Random.Shared.Next());
+        int count = Variable("FARM_FUZZ_COUNT", 300_000);
+        output.WriteLine($"seed {seed}, {count} accesses");
+        var random = new Random(seed);
+        Build();
+        ushort[] owned = [.. _ports.Mappings.Where(m => m.First is not null).SelectMany(m => Enumerable.Range(m.First!.Value, m.Count)).Select(p => (ushort)p)];
+        int step = 0;
+        try
+        {
+            for (; step < count; step++)
+                Step(random, owned);
+        }
+        catch (Exception error)
+        {
+            Assert.Fail($"Seed {seed}, access {step}: {error}");
+        }
+        Assert.InRange(_events.Events.Count, 0, EventLog.DefaultCapacity);
+        foreach (var device in _devices)
+            device.Reset();
+    }
+
+    private void Step(Random random, ushort[] owned)
+    {
+        int size = 1 << random.Next(3);
+        switch (random.Next(16))
+        {
+            case < 5:
+                _ports.Write(owned[random.Next(owned.Length)], Value(random), size);
+                break;
+            case < 8:
+                _ports.Read(owned[random.Next(owned.Length)], size);
+                break;
+            case 8:
+                _ports.Write((ushort)random.Next(0x10000), Value(random), size);
+                _ports.Read((ushort)random.Next(0x10000), size);
+                break;
+            case 9:
+                _ports.Write(0xCF8, 0x80000000 | (uint)random.Next(4) << 11 | (uint)random.Next(4) << 8 | (uint)random.Next(64) << 2, 4);
+                _ports.Write((ushort)(0xCFC + random.Next(4)), Value(random), size);
+                break;
+            case 10 or 11:
+                ulong page = random.Next(4) switch { 0 => ApicBus.LocalApicBase, 1 => IoApic.DefaultBase, 2 => HpetTimerBlock.DefaultBase, _ => (ulong)random.NextInt64(1L << 36) };
+                ulong address = page + (ulong)random.Next(0x400);
+                _mmio.Write(address, Value(random) | (ulong)Value(random) << 32, 1 << random.Next(4));
+                _mmio.Read(address, 1 << random.Next(4));
+                break;
+            case 12:
+                random.NextBytes(_memory.Bytes.AsSpan(random.Next(RamSize - 64), 64));
+                break;
+            case 13:
+                Masters(random);
+                break;
+            case 14:
+                _clock.AdvanceTo(_clock.Now + random.Next(1_000_000));
+                break;
+            default:
+                Inputs(random);
+                break;
+        }
+    }
+
+    private void Masters(Random random)
+    {
+        var buffer = new byte[random.Next(4096)];
+        var channel = _dma.Channel(random.Next(8));
+        channel.WriteToMemory(buffer, out _);
+        channel.ReadFromMemory(buffer, out _);
+        _ide.Primary.WriteToMemory(buffer);
+        _ide.Secondary.ReadFromMemory(buffer);
+    }
+
+    private void Inputs(Random random)
+    {
+        switch (random.Next(5))
+        {
+            case 0:
+                _i8042.Mouse.Move(random.Next(-5000, 5000), random.Next(-5000, 5000), random.Next(-99, 99), (MouseButtons)random.Next(8));
+                break;
+            case 1 when _i8042.Keys.Count < 100:
+                _i8042.Keys.Enqueue(KeyMap.Text("fuzz\n"));
+                break;
+            case 2 when _uart.PendingInput < 100:
+                _uart.Send("fuzz"u8);
+                break;
+            case 3:
+                _apic.Acknowledge();
+                break;
+            default:
+                if (random.Next(100) == 0)
+                    _devices[random.Next(_devices.Count)].Reset();
+                break;
+        }
+    }
+
+    private static uint Value(Random random) => random.Next(4) switch
+    {
+        0 => (uint)random.Next(256),
+        1 => 0,
+        2 => uint.MaxValue,
+        _ => (uint)random.NextInt64(1L << 32),
+    };
+
+    private static int Variable(string name, int otherwise) =>
+        int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out int value) ? value : otherwise;
+
+    private void Build()
+    {
+        _ports = new PortBus(_events);
+        _mmio = new MmioBus(_events);
+        var system = new SystemControl();
+        var apicBus = new ApicBus();
+        var pic = new Pic8259Pair(new InterruptLine(apicBus.SetExternalInterrupt));
+        _apic = new LocalApic(0, apicBus, _clock, new NoPins(), pic.Acknowledge);
+        _ = new LocalApic(1, apicBus, _clock, new NoPins(), pic.Acknowledge);
+        var ioApic = new IoApic(apicBus);
+        var irqs = new IrqHub(pic.SetInput, ioApic.SetIsaInterrupt);
+        var pit = new Pit8254(_clock, irqs.Connect(0));
+        _i8042 = new I8042(_clock, irqs.Connect(1), irqs.Connect(12), system);
+        _uart = new Uart16550("COM1", Uart16550.Com1, _clock, irqs.Connect(4)) { Output = _ => _outputs++ };
+        var lpt = new ParallelPort("LPT1", ParallelPort.Lpt1, irqs.Connect(7)) { Output = _ => _outputs++ };
+        var rtc = new Mc146818(_clock, irqs.Connect(8), new CmosSettings { LowMemory = LowMemory });
+        _dma = new I8237(_memory);
+        var systemPorts = new SystemPorts(pit, system) { DebugConsole = _ => _outputs++ };
+        var fwCfg = new FwCfg(_memory);
+        fwCfg.SetBootOrder(["/rom@genroms/vgabios.bin"]);
+        var hpet = new HpetTimerBlock(_clock, ioApic.SetInput, irqs.Connect(0), irqs.Connect(8));
+
+        _pci = new PciBus(_ports, _mmio, system, LowMemory);
+        var piix3 = new Piix3(irqs);
+        _pci.RouteInterrupts(piix3.ConnectPin);
+        _ide = new BusMasterIde(_memory);
+        var pm = new Piix4PowerManagement(_clock, irqs.Connect(9), system, _ports);
+        _pci.Add(0, 0, new I440Fx(LowMemory) { PamChanged = region => _outputs += region.Length });
+        _pci.Add(1, 0, piix3);
+        _pci.Add(1, 1, _ide);
+        _pci.Add(1, 3, pm);
+
+        foreach (IPortDevice device in new IPortDevice[] { pic, pit, _i8042, _uart, lpt, rtc, _dma, systemPorts, fwCfg, _pci, pm })
+        {
+            _ports.Map(device);
+            _devices.Add(device);
+        }
+        _devices.AddRange([apicBus, ioApic, hpet]);
+        _mmio.Map(apicBus.Name, apicBus, ApicBus.LocalApicBase, ApicBus.PageSize);
+        _mmio.Map(ioApic.Name, ioApic, IoApic.DefaultBase, IoApic.Length);
+        _mmio.Map(hpet.Name, hpet, HpetTimerBlock.DefaultBase, HpetTimerBlock.Length);
+        Assert.Empty(_ports.Conflicts);
+        Assert.Empty(_mmio.Conflicts);
+    }
+
+    private sealed class NoPins : ILocalApicPins
+    {
+        public void SetInterrupt(bool level)
+        {
+        }
+
+        public void Nmi()
+        {
+        }
+
+        public void Smi()
+        {
+        }
+
+        public void Init()
+        {
+        }
+
+        public void Startup(byte vector)
+        {
+        }
+    }
+}
