@@ -183,6 +183,9 @@ public sealed unsafe class PlanarMemory : IDisposable
 
     public byte ReadLinear(uint address) => Bytes[address & (uint)(Size - 1)];
 
+    /// <summary>Notes a change that was made through <see cref="Bytes"/>.</summary>
+    public void Touch() => Generation++;
+
     /// <summary>Zeroes the first <paramref name="count"/> bytes.</summary>
     public void Clear(long count)
     {

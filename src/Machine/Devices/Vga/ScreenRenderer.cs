@@ -142,6 +142,7 @@ internal static class ScreenRenderer
                 ReadPacked(vga, mode.BitsPerPixel, at, colors, row);
             }
         }
+        vga.DrawOverlay(pixels, mode.Width, mode.Height);
         return new RgbaImage(mode.Width, mode.Height, pixels);
     }
 

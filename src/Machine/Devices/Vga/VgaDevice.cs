@@ -98,6 +98,11 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
 
     protected PlanarMemory Memory => _memory;
 
+    /// <summary>Draws what the adapter lays over a packed mode's picture (a hardware cursor).</summary>
+    internal virtual void DrawOverlay(Span<uint> pixels, int width, int height)
+    {
+    }
+
     /// <summary>The four planes' bytes at a plane address.</summary>
     internal uint Fetch(uint planeAddress) => _memory.Fetch(planeAddress);
 
