@@ -75,6 +75,14 @@ public class PciTests
     }
 
     [Fact]
+    public void Host_bridge_carries_the_subsystem_that_SeaBIOS_looks_for_only_when_asked()
+    {
+        Assert.Equal(0u, Read(0, 0, 0x2C));
+        _pci.Add(0, 1, new I440Fx(LowMemory, qemuSubsystem: true));
+        Assert.Equal(0x11001AF4u, Read(0, 1, 0x2C));
+    }
+
+    [Fact]
     public void Byte_accesses_reach_bytes_of_the_register()
     {
         Select(0, 0, 0x58);

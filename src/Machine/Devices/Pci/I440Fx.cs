@@ -19,13 +19,16 @@ public sealed class I440Fx : PciDevice
     private bool? _smramOpen;
 
     /// <param name="lowMemory">Bytes of RAM below 4 GiB, for the row boundary registers.</param>
-    public I440Fx(ulong lowMemory)
+    /// <param name="qemuSubsystem">Subsystem 1AF4:1100, by which SeaBIOS knows that fw_cfg is there; the chip itself has none.</param>
+    public I440Fx(ulong lowMemory, bool qemuSubsystem = false)
         : base("82441FX", 0x8086, 0x1237, 0x060000, 0x02)
     {
         Initial16(PciHeader.Command, 0x0006);
         Initial16(PciHeader.Status, 0x0280);
         Writable(PciHeader.Command, 0x40, 0x01);
         Writable(PciHeader.InterruptLine, 0x00);
+        if (qemuSubsystem)
+            Initial32(PciHeader.SubsystemVendorId, 0x1100_1AF4);
         Initial16(0x50, 0x0400);
         Initial8(0x57, 0x01);
         Initial8(Smram, (byte)SmramControl.BaseSegment);

@@ -19,9 +19,6 @@ public sealed class Ps2Keyboard : Ps2Device
 
     public int ScanCodeSet => _set;
 
-    /// <summary>Called when all bytes have been taken and the next key can go out.</summary>
-    internal Action? Ready { get; set; }
-
     public override void Reset()
     {
         ClearOutput();
@@ -37,8 +34,6 @@ public sealed class Ps2Keyboard : Ps2Device
         if (Scanning)
             Send(ScanCodes.Encode(key, _set));
     }
-
-    internal override void OutputDrained() => Ready?.Invoke();
 
     internal override void Receive(byte value)
     {
