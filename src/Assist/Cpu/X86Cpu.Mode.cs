@@ -7,6 +7,10 @@ namespace Farm.Assist.Cpu;
 // calls SegmentLoaded; whoever changes CR0, CR4, EFER or EFLAGS.VM calls ModeChanged.
 public sealed unsafe partial class X86Cpu
 {
+    private ulong _realModeCount;
+    private ulong _realModeSince;
+    private bool _inRealMode;
+
     /// <summary>The part of a segment that one compare can check.</summary>
     [StructLayout(LayoutKind.Sequential)]
     private struct Window
@@ -103,6 +107,7 @@ public sealed unsafe partial class X86Cpu
     public void ModeChanged()
     {
         _modeFlags = (uint)State->Rflags;
+        CountRealMode();
         SegmentLoaded(Seg.Cs);
         SegmentLoaded(Seg.Ss);
         for (Seg s = Seg.Es; s <= Seg.Gs; s++)
@@ -118,6 +123,23 @@ public sealed unsafe partial class X86Cpu
         else
             _attention &= ~Attention.ProtectedMode;
         SelectContext();
+    }
+
+    /// <summary>Of <see cref="InstructionCount"/>, those executed with CR0.PE clear.</summary>
+    public ulong RealModeInstructions => _realModeCount + (_inRealMode && InstructionCount > _realModeSince ? InstructionCount - _realModeSince : 0);
+
+    private void CountRealMode()
+    {
+        bool real = !ProtectedMode;
+        if (real == _inRealMode)
+            return;
+        // The instruction that switches belongs to the mode it began in.
+        ulong boundary = InstructionCount + (_op != null ? 1u : 0u);
+        if (real)
+            _realModeSince = boundary;
+        else
+            _realModeCount += boundary - _realModeSince;
+        _inRealMode = real;
     }
 
     private void RefreshWindow(Seg segment)

@@ -8,6 +8,5 @@ internal static class Families
     {
         SystemLevel.SystemLevelFamily.Register();
         Integer.Register();
-        Fpu.FpuFamily.Register();
     }
 }

@@ -1,4 +1,5 @@
 using Farm.Assist.Cpu;
+using Farm.Assist.Monitor;
 
 namespace Farm.Machine.Hypervisors;
 
@@ -29,14 +30,17 @@ public interface IHypervisor
 
     HypervisorCapabilities Capabilities { get; }
 
+    /// <summary>What an emulation failure of this backend is called in reports: one of <see cref="Assist.Reports.OpcodeReasons"/>.</summary>
+    string FailureReason { get; }
+
     /// <summary>Builds a partition; a setting that the capabilities do not allow throws <see cref="HostException"/>.</summary>
     IPartition CreatePartition(PartitionOptions options);
 }
 
 /// <param name="Vcpus">Number of virtual processors.</param>
 /// <param name="RealModeAllowed">False under vm86 and full where the backend intercepts CR0: it must exit instead of executing a real-mode instruction.</param>
-/// <param name="CpuModel">Guest CPU model: 486, pentium, p3, x86-64.</param>
-public sealed record PartitionOptions(int Vcpus, bool RealModeAllowed, string CpuModel);
+/// <param name="CpuModel">Guest CPU model.</param>
+public sealed record PartitionOptions(int Vcpus, bool RealModeAllowed, CpuModel CpuModel);
 
 /// <summary>A virtual machine without devices: memory and processors.</summary>
 public interface IPartition : IDisposable
@@ -48,19 +52,28 @@ public interface IPartition : IDisposable
 }
 
 /// <summary>One virtual processor. All members but <see cref="Kick"/> belong to the thread that runs it.</summary>
-public interface IVcpu : IDisposable
+public interface IVcpu : IVcpuState, IDisposable
 {
-    /// <summary>The state while the processor is stopped. Read after <see cref="Run"/>; what is written takes effect at the next one.</summary>
-    unsafe CpuState* State { get; }
-
-    /// <summary>Guest instructions executed by the backend where it counts them, else 0.</summary>
-    ulong Instructions { get; }
-
     /// <summary>Level of the INTR pin.</summary>
     bool InterruptLine { get; set; }
 
     /// <summary>Runs until an exit. <paramref name="budget"/> bounds the instructions on backends with virtual time.</summary>
     VcpuExit Run(ulong budget);
+
+    /// <summary>Of <see cref="Instructions"/>, those executed in real mode.</summary>
+    ulong RealModeInstructions { get; }
+
+    /// <summary>For the door, during <see cref="Run"/> on its thread: return after the instruction in execution, with AssistCall or Stopped.</summary>
+    void RequestStop(VcpuExitReason reason);
+
+    /// <summary>For the door: the present run ends after at most so many more instructions (a timer was armed). Only with virtual time.</summary>
+    void LimitTo(ulong instructions);
+
+    /// <summary>Latches a non-maskable interrupt.</summary>
+    void PendNmi();
+
+    /// <summary>The last taken branches, newest first, where the backend knows them.</summary>
+    IReadOnlyList<(ulong From, ulong To)> LastBranches();
 
     /// <summary>Makes <see cref="Run"/> return soon with <see cref="VcpuExitReason.Kicked"/>; any thread.</summary>
     void Kick();

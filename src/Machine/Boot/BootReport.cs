@@ -1,0 +1,111 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Farm.Assist.Reports;
+
+namespace Farm.Machine.Boot;
+
+/// <summary>How a run ended, seen from the guest.</summary>
+public enum BootOutcome
+{
+    /// <summary>All expectations were met, or (with none) the guest powered off.</summary>
+    Pass,
+
+    /// <summary>The guest showed one of its failure patterns, or ended before its expectations were met.</summary>
+    Fail,
+
+    /// <summary>The assist or the backend met an instruction that it cannot emulate.</summary>
+    UnsupportedOpcode,
+
+    /// <summary>The guest can make no progress: HLT with interrupts off, or a loop that nothing can leave.</summary>
+    Hang,
+
+    TripleFault,
+
+    /// <summary>A limit in guest time, instructions or host time was reached.</summary>
+    Timeout,
+}
+
+/// <summary>One step on the way from the loader to the prompt.</summary>
+/// <param name="Name">loader, post, option-rom, boot-sector, boot-loader, protected-mode, kernel, first-disk-write, or a script's own phase.</param>
+/// <param name="GuestSeconds">Guest time at which it was reached.</param>
+/// <param name="HostSeconds">Host time since the start of the run.</param>
+/// <param name="Instructions">Guest instructions executed until then.</param>
+public sealed record PhaseReached(string Name, double GuestSeconds, double HostSeconds, ulong Instructions);
+
+/// <summary>The result of one boot, as <c>--report</c> writes it.</summary>
+public sealed record BootReport
+{
+    public required BootOutcome Outcome { get; init; }
+
+    /// <summary>One sentence: what ended the run.</summary>
+    public required string Reason { get; init; }
+
+    public required string Backend { get; init; }
+
+    public required string AssistStrength { get; init; }
+
+    public required string Firmware { get; init; }
+
+    public required string CpuModel { get; init; }
+
+    public required int MemoryMiB { get; init; }
+
+    /// <summary>virtual (a function of executed instructions) or host.</summary>
+    public required string ClockMode { get; init; }
+
+    public required double GuestSeconds { get; init; }
+
+    public required double HostSeconds { get; init; }
+
+    /// <summary>Guest instructions, where the backend counts them: on the vCPU and in the assist's interpreter together.</summary>
+    public required ulong Instructions { get; init; }
+
+    /// <summary>Of these, interpreted by the assist's host half.</summary>
+    public required ulong AssistInstructions { get; init; }
+
+    /// <summary>Of these, executed by the vCPU itself in real mode: 0 under vm86 and full.</summary>
+    public required ulong RealModeInstructions { get; init; }
+
+    public required string FurthestPhase { get; init; }
+
+    public required IReadOnlyList<PhaseReached> Phases { get; init; }
+
+    /// <summary>Exits of the vCPU by reason, and accesses through its door by kind.</summary>
+    public required IReadOnlyDictionary<string, ulong> Exits { get; init; }
+
+    /// <summary>Traps of the monitor by the mnemonic of the instruction that trapped.</summary>
+    public required IReadOnlyDictionary<string, ulong> AssistTraps { get; init; }
+
+    public required ulong AssistTrapsTotal { get; init; }
+
+    public required IReadOnlyList<UnsupportedOpcodeEvent> UnsupportedOpcodes { get; init; }
+
+    /// <summary>External interrupts delivered, by IRQ.</summary>
+    public required IReadOnlyDictionary<string, ulong> Interrupts { get; init; }
+
+    /// <summary>POST codes written to port 80h, in order (the last 256).</summary>
+    public required IReadOnlyList<byte> PostCodes { get; init; }
+
+    public required IReadOnlyList<string> Screen { get; init; }
+
+    /// <summary>Hash of what the screen shows at the end, text or graphics.</summary>
+    public required string ScreenHash { get; init; }
+
+    /// <summary>SHA-256 of every byte the guest sent to COM1.</summary>
+    public required string SerialHash { get; init; }
+
+    /// <summary>SHA-256 of every sector that the guest wrote, in order.</summary>
+    public required string DiskWriteHash { get; init; }
+
+    /// <summary>Oddities noted by buses and devices (bounded).</summary>
+    public required IReadOnlyList<string> Events { get; init; }
+
+    public static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
+    {
+        WriteIndented = true,
+        DictionaryKeyPolicy = null,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
+    };
+
+    public string ToJson() => JsonSerializer.Serialize(this, Json);
+}

@@ -1,0 +1,155 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Security.Cryptography;
+using Farm.Machine.Hypervisors;
+using Farm.Machine.Hypervisors.Soft;
+
+namespace Farm.Machine.Boot;
+
+/// <summary>Runs one VM by its script, from power-on to a verdict.</summary>
+public sealed class BootSession : IDisposable
+{
+    /// <summary>Guest time between two looks at where the guest executes.</summary>
+    private const long SampleEvery = 1_000_000;
+
+    private readonly BootRequest _request;
+    private readonly PcMachine _machine;
+    private readonly IncrementalHash _serialHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly Stopwatch _host = new();
+    private readonly PhaseTracker _phases;
+    private readonly string _backend;
+
+    /// <exception cref="BadInputException">The request cannot be built: an image, an option.</exception>
+    /// <exception cref="HostException">The backend cannot run here.</exception>
+    public BootSession(BootRequest request)
+    {
+        _request = request;
+        var hypervisor = Backends.Choose(request.Backend);
+        _backend = hypervisor.Name;
+        _machine = MachineBuilder.Build(request.Machine, hypervisor);
+        _phases = new PhaseTracker(_machine, _host);
+        _machine.SerialSink = value =>
+        {
+            Script?.SerialOutput([value]);
+            _serialHash.AppendData([value]);
+            SerialSink?.WriteByte(value);
+        };
+        _machine.DebugSink = value => DebugSink?.WriteByte(value);
+    }
+
+    /// <summary>Where COM1's bytes go.</summary>
+    public Stream? SerialSink { get; init; }
+
+    /// <summary>Where the debug ports' bytes go.</summary>
+    public Stream? DebugSink { get; init; }
+
+    /// <summary>Finds a medium that the script names; default: a path as it stands.</summary>
+    public Func<string, string?> Media { get; init; } = static name => File.Exists(name) ? name : null;
+
+    /// <summary>Called between two slices of the run, every few milliseconds of guest time.</summary>
+    public Action<BootSession>? OnPoll { get; init; }
+
+    public PcMachine Machine => _machine;
+
+    public PhaseTracker Phases => _phases;
+
+    public ScriptRunner? Script { get; private set; }
+
+    /// <summary>Runs to the end. Cancelling ends it as <see cref="OperationCanceledException"/>.</summary>
+    public BootReport Run(CancellationToken cancel)
+    {
+        _host.Start();
+        var target = new MachineScriptTarget(_machine, _phases, Media);
+        var script = Script = new ScriptRunner(_request.Script, target);
+        using var hostLimit = new CancellationTokenSource();
+        if (_request.HostTimeout is { } limit)
+            hostLimit.CancelAfter(limit);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, hostLimit.Token);
+        using var kick = either.Token.Register(_machine.Kick);
+        long guestLimit = (long)(_request.Script.GuestTime ?? _request.GuestTimeout).TotalMilliseconds * 1_000_000;
+
+        while (true)
+        {
+            RunSlice(Math.Min(script.NextPoll, guestLimit), either.Token);
+            OnPoll?.Invoke(this);
+            var status = _machine.End is { Kind: MachineEndKind.PoweredOff } || target.PowerCut ? script.GuestPoweredOff() : script.Poll();
+            if (status == ScriptStatus.Passed)
+            {
+                if (_request.Script.Steps.Count > 0)
+                    _phases.Reach(PhaseTracker.Prompt);
+                return Report(BootOutcome.Pass, script.Message);
+            }
+            if (status == ScriptStatus.Failed)
+                return Report(BootOutcome.Fail, script.Message);
+            if (status == ScriptStatus.TimedOut)
+                return Report(BootOutcome.Timeout, script.Message);
+            if (_machine.End is { } end)
+                return Report(Outcome(end), $"{end.Reason}. {script.Explain()}");
+            cancel.ThrowIfCancellationRequested();
+            if (hostLimit.IsCancellationRequested)
+                return Report(BootOutcome.Timeout, string.Create(CultureInfo.InvariantCulture, $"the limit of {_request.HostTimeout!.Value.TotalSeconds:F0} s of host time was reached. {script.Explain()}"));
+            if (_machine.Time.Now >= guestLimit)
+                return Report(BootOutcome.Timeout, string.Create(CultureInfo.InvariantCulture, $"the limit of {guestLimit / 1e9:F0} s of guest time was reached. {script.Explain()}"));
+        }
+    }
+
+    /// <summary>The screen as PNG.</summary>
+    public byte[] Screenshot() => _machine.Screen.Render().ToPng();
+
+    public void Dispose()
+    {
+        _machine.Dispose();
+        _serialHash.Dispose();
+    }
+
+    private static BootOutcome Outcome(MachineEnd end) => end.Kind switch
+    {
+        MachineEndKind.TripleFault => BootOutcome.TripleFault,
+        MachineEndKind.UnsupportedOpcode => BootOutcome.UnsupportedOpcode,
+        _ => BootOutcome.Hang,
+    };
+
+    private void RunSlice(long until, CancellationToken cancel)
+    {
+        while (_machine.Time.Now < until && _machine.End is null && !cancel.IsCancellationRequested)
+        {
+            _machine.Run(Math.Min(until, _machine.Time.Now + SampleEvery), cancel);
+            _phases.Sample();
+        }
+    }
+
+    private BootReport Report(BootOutcome outcome, string reason)
+    {
+        var execution = _machine.Parts.Execution;
+        var screen = _machine.Screen.Capture();
+        return new BootReport
+        {
+            Outcome = outcome,
+            Reason = reason,
+            Backend = _backend,
+            AssistStrength = _request.Machine.Assist.ToString().ToLowerInvariant(),
+            Firmware = _request.Machine.Firmware,
+            CpuModel = _request.Machine.CpuModel,
+            MemoryMiB = _request.Machine.MemoryMiB,
+            ClockMode = _machine.Time.Mode,
+            GuestSeconds = _machine.Time.Now / 1e9,
+            HostSeconds = _host.Elapsed.TotalSeconds,
+            Instructions = _machine.Instructions,
+            AssistInstructions = execution.AssistInstructions,
+            RealModeInstructions = _machine.Vcpu.RealModeInstructions,
+            FurthestPhase = _phases.Furthest,
+            Phases = _phases.Reached,
+            Exits = _machine.ExitCounts(),
+            AssistTraps = execution.Assist.TrapsByMnemonic.ToDictionary(entry => entry.Key, entry => (ulong)entry.Value),
+            AssistTrapsTotal = (ulong)execution.Assist.Traps,
+            UnsupportedOpcodes = execution.UnsupportedOpcodes,
+            Interrupts = _machine.InterruptCounts(),
+            PostCodes = _machine.SystemPorts.PostCodes,
+            Screen = screen.Text?.ToText().Split('\n') ?? [],
+            ScreenHash = screen.Hash.ToString("x16", CultureInfo.InvariantCulture),
+            SerialHash = Convert.ToHexStringLower(_serialHash.GetCurrentHash()),
+            DiskWriteHash = _machine.Storage.WriteHash,
+            Events = [.. _machine.Events.Events.Select(item => item.ToString())],
+        };
+    }
+}

@@ -1,0 +1,188 @@
+using System.Globalization;
+using Farm.Assist.Cpu;
+using Farm.Assist.Monitor;
+using Farm.Assist.Reports;
+using Farm.Firmware;
+using Farm.Machine.Hypervisors;
+
+namespace Farm.Machine;
+
+/// <summary>
+/// What executes guest instructions: a vCPU and the assist's host half, by turns. Above it nobody knows who ran an instruction; exits
+/// that come out are Budget, Halted, Shutdown, EmulationFailure, Kicked and Stopped.
+/// </summary>
+internal sealed unsafe class Execution : IDisposable
+{
+    private const int MostReports = 64;
+    private readonly IVcpu _vcpu;
+    private readonly AssistHost _assist;
+    private readonly PhysicalMemory _memory;
+    private readonly AssistOptions _options;
+    private readonly string _failureReason;
+    private readonly List<UnsupportedOpcodeEvent> _unsupported = [];
+    private readonly Dictionary<VcpuExitReason, ulong> _exits = [];
+    private ulong _end;
+
+    /// <param name="failureReason">One of <see cref="OpcodeReasons"/>: what an emulation failure of this backend is called.</param>
+    public Execution(IVcpu vcpu, PhysicalMemory memory, MachineDoor door, MonitorImage monitor, AssistOptions options, string failureReason)
+    {
+        _vcpu = vcpu;
+        _memory = memory;
+        _options = options;
+        _failureReason = failureReason;
+        _assist = new AssistHost(memory, door, monitor, options);
+        _assist.Attach(vcpu);
+        door.PrivatePort = (port, value) =>
+        {
+            if (port != MonitorLayout.Port || !_assist.TryCall((byte)value))
+                return false;
+            _vcpu.RequestStop(VcpuExitReason.AssistCall);
+            return true;
+        };
+        door.Translate = _assist.TranslateVector;
+    }
+
+    public ulong Instructions => _vcpu.Instructions + _assist.Instructions;
+
+    /// <summary>Of these, interpreted by the assist's host half.</summary>
+    public ulong AssistInstructions => _assist.Instructions;
+
+    public AssistStatistics Assist => _assist.Statistics;
+
+    /// <summary>Exits of the vCPU by reason.</summary>
+    public IReadOnlyDictionary<VcpuExitReason, ulong> Exits => _exits;
+
+    public IReadOnlyList<UnsupportedOpcodeEvent> UnsupportedOpcodes => _unsupported;
+
+    /// <summary>How far the guest is, for the owner of an address.</summary>
+    public GuestProgress Progress { get; set; }
+
+    /// <summary>The guest's own state, whoever holds it. Valid until the next run.</summary>
+    public CpuState* Guest => _assist.View();
+
+    /// <summary>Level of the INTR pin.</summary>
+    public void SetInterruptLine(bool level)
+    {
+        _vcpu.InterruptLine = level;
+        _assist.InterruptLine = level;
+    }
+
+    public VcpuExit Run(ulong budget)
+    {
+        _end = Instructions + budget;
+        while (true)
+        {
+            ulong now = Instructions;
+            if (now >= _end)
+                return new(VcpuExitReason.Budget);
+            if (_assist.Busy)
+            {
+                var step = _assist.Run(_end - now);
+                if (step == AssistStep.RunVcpu)
+                    continue;
+                if (step == AssistStep.Unsupported)
+                    Report(_assist.Unsupported!.Bytes, OpcodeReasons.Assist, _assist.Interpreter.LastBranches());
+                return FromAssist(step);
+            }
+            var exit = _vcpu.Run(_end - now);
+            _exits[exit.Reason] = _exits.GetValueOrDefault(exit.Reason) + 1;
+            switch (exit.Reason)
+            {
+                case VcpuExitReason.AssistCall:
+                    break;
+                case VcpuExitReason.RealModeEntered:
+                    _assist.TakeOver();
+                    break;
+                case VcpuExitReason.EmulationFailure:
+                    Report(exit.Bytes, _failureReason, _vcpu.LastBranches());
+                    return exit;
+                default:
+                    return exit;
+            }
+        }
+    }
+
+    /// <summary>Ends the present run after at most so many more instructions.</summary>
+    public void LimitTo(ulong instructions)
+    {
+        ulong end = Instructions + instructions;
+        if (end >= _end)
+            return;
+        _end = end;
+        _vcpu.LimitTo(instructions);
+        _assist.LimitTo(instructions);
+    }
+
+    /// <summary>Ends the present run after the instruction in execution.</summary>
+    public void RequestStop()
+    {
+        _vcpu.RequestStop(VcpuExitReason.Stopped);
+        _assist.RequestStop();
+    }
+
+    /// <summary>Power-on or hard reset: the loader's entry.</summary>
+    public void PowerOn()
+    {
+        SetLoaderEntry(_vcpu.State, _options.Model.Signature);
+        _assist.Reset();
+    }
+
+    /// <summary>INIT of the processor alone: real mode at F000:FFF0, everything else stays.</summary>
+    public void Init() => _assist.Start();
+
+    public void Kick()
+    {
+        _vcpu.Kick();
+        _assist.Kick();
+    }
+
+    /// <summary>CS:IP and mode, for messages.</summary>
+    public string Where()
+    {
+        var state = Guest;
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{state->Cs.Selector:X4}:{state->Rip:X4} (linear {state->Cs.Base + state->Rip:X8}, {OpcodeReporter.ModeOf(state).ToString().ToLowerInvariant()})");
+    }
+
+    public void Dispose() => _assist.Dispose();
+
+    private static VcpuExit FromAssist(AssistStep step) => new(step switch
+    {
+        AssistStep.Budget => VcpuExitReason.Budget,
+        AssistStep.Halted => VcpuExitReason.Halted,
+        AssistStep.Shutdown => VcpuExitReason.Shutdown,
+        AssistStep.Unsupported => VcpuExitReason.EmulationFailure,
+        AssistStep.Kicked => VcpuExitReason.Kicked,
+        _ => VcpuExitReason.Stopped,
+    });
+
+    private void Report(byte[]? bytes, string reason, IReadOnlyList<(ulong, ulong)> branches)
+    {
+        if (_unsupported.Count < MostReports)
+            _unsupported.Add(OpcodeReporter.Create(Guest, _memory, new OpcodeContext(reason, Progress, branches, Instructions, bytes)));
+    }
+
+    /// <summary>Flat 32-bit protected mode at the loader's first byte; everything else as after reset (SDM vol. 3, table 10-1).</summary>
+    private static void SetLoaderEntry(CpuState* state, uint signature)
+    {
+        *state = default;
+        state->Rflags = 2;
+        state->Rip = MemoryMap.LoaderRom;
+        state->Gpr[2] = signature;
+        state->Cr0 = ControlRegisters.Cr0PE | ControlRegisters.Cr0ET | ControlRegisters.Cr0NW | ControlRegisters.Cr0CD;
+        state->Dr[6] = 0xFFFF0FF0;
+        state->Dr[7] = 0x400;
+        state->Gdtr.Limit = state->Idtr.Limit = 0xFFFF;
+        state->Cs = Flat(0x08, 0xC09B);
+        state->Ds = state->Es = state->Fs = state->Gs = state->Ss = Flat(0x10, 0xC093);
+        state->Ldtr = new SegmentCache { Limit = 0xFFFF, Access = 0x82 };
+        state->Tr = new SegmentCache { Limit = 0xFFFF, Access = 0x8B };
+        state->ApicBase = 0xFEE00900;
+        state->Pat = 0x0007040600070406;
+        state->FpuControl = 0x40;
+        state->FpuTag = 0x5555;
+        state->Mxcsr = 0x1F80;
+    }
+
+    private static SegmentCache Flat(ushort selector, uint access) => new() { Selector = selector, Limit = uint.MaxValue, Access = access };
+}

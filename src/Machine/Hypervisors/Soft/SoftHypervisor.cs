@@ -1,0 +1,44 @@
+using Farm.Assist.Cpu;
+using Farm.Assist.Reports;
+
+namespace Farm.Machine.Hypervisors.Soft;
+
+/// <summary>Our own processor: the backend of every host without virtualization, and the oracle for the others.</summary>
+public sealed class SoftHypervisor : IHypervisor
+{
+    public string Name => "soft";
+
+    public string? Unavailable => null;
+
+    public HypervisorCapabilities Capabilities { get; } = new()
+    {
+        RealMode = true,
+        InterceptsCr0 = true,
+        VirtualTime = true,
+        LongMode = true,
+        MaxVcpus = 1,
+    };
+
+    public string FailureReason => OpcodeReasons.Soft;
+
+    public IPartition CreatePartition(PartitionOptions options)
+    {
+        if (options.Vcpus > Capabilities.MaxVcpus)
+            throw new HostException($"The soft backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
+        return new SoftPartition(options);
+    }
+}
+
+/// <summary>Memory and processors of one soft machine.</summary>
+internal sealed class SoftPartition(PartitionOptions options) : IPartition
+{
+    public PhysicalMemory Memory { get; } = new();
+
+    public IVcpu BindVcpu(int index, ICpuDoor door)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
+        return new SoftVcpu(Memory, door, options);
+    }
+
+    public void Dispose() => Memory.Dispose();
+}

@@ -1,0 +1,197 @@
+using Farm.Assist.Cpu;
+using Farm.Assist.Monitor;
+using Farm.Firmware;
+using Farm.Machine.Bus;
+using Farm.Machine.Devices.Chipset;
+using Farm.Machine.Devices.Cmos;
+using Farm.Machine.Devices.Dma;
+using Farm.Machine.Devices.Floppy;
+using Farm.Machine.Devices.Ide;
+using Farm.Machine.Devices.Pci;
+using Farm.Machine.Devices.Pic;
+using Farm.Machine.Devices.Pit;
+using Farm.Machine.Devices.Ps2;
+using Farm.Machine.Devices.Vga;
+using Farm.Machine.Hypervisors;
+using Farm.Machine.Memory;
+using Farm.Machine.Storage;
+using Farm.Machine.Time;
+using Iced.Intel;
+
+
+namespace Farm.Machine;
+
+/// <summary>Wires the PC by hand: the one place that knows which pin goes where.</summary>
+public static class MachineBuilder
+{
+    public static PcMachine Build(MachineOptions options, IHypervisor hypervisor)
+    {
+        if (hypervisor.Unavailable is { } why)
+            throw new HostException(why);
+        var model = CpuModel.Find(options.CpuModel)
+            ?? throw new BadInputException($"Unknown CPU model '{options.CpuModel}'; there are {string.Join(", ", CpuModel.All.Select(known => known.Name))}.");
+        var firmware = FirmwareSet.Load(new FirmwareRequest(options.Firmware, options.BiosFile, options.Vgabios));
+        var owned = new List<IDisposable>();
+        try
+        {
+            return new PcMachine(Wire(options, hypervisor, model, firmware, owned));
+        }
+        catch
+        {
+            foreach (var item in owned)
+                item.Dispose();
+            throw;
+        }
+    }
+
+    private static MachineParts Wire(MachineOptions options, IHypervisor hypervisor, CpuModel model, FirmwareSet firmware, List<IDisposable> owned)
+    {
+        T Own<T>(T item) where T : IDisposable
+        {
+            owned.Add(item);
+            return item;
+        }
+
+        var strength = (LoaderStrength)options.Assist;
+        var monitor = MonitorImage.Build();
+        var loader = LoaderImage.Build(firmware, new AssistImage(monitor.Blob, MonitorImage.EntryOffset), strength);
+        var layout = new MemoryMap((ulong)options.MemoryMiB << 20, firmware.Bios.Image.Length);
+        bool native = options.Assist == AssistStrength.Native;
+        var partition = Own(hypervisor.CreatePartition(new PartitionOptions(options.Vcpus, native, model)));
+        var memory = Own(new PcMemory(partition.Memory, layout, firmware.Bios.Image.Span, loader.Image.Span));
+
+        var clock = new VirtualClock();
+        var events = new EventLog(clock);
+        var ports = new PortBus(events);
+        var mmio = new MmioBus(events);
+        var system = new SystemControl();
+
+        Execution? execution = null;
+        var pic = new Pic8259Pair(new InterruptLine(level => execution?.SetInterruptLine(level)));
+        var irq = new IrqHub(pic.SetInput);
+        var pit = new Pit8254(clock, irq.Connect(0));
+        var keyboard = new I8042(clock, irq.Connect(1), irq.Connect(12), system);
+        var systemPorts = new SystemPorts(pit, system);
+        var dma = new I8237(memory);
+        var storage = Own(new StorageActivity(clock));
+        var busMaster = new BusMasterIde(memory);
+        var ata0 = Channel("ata0", 0x1F0, 0x3F6, 14, busMaster.Primary);
+        var ata1 = Channel("ata1", 0x170, 0x376, 15, busMaster.Secondary);
+        var floppies = Floppies(options);
+        foreach (var drive in floppies.OfType<FloppyDrive>())
+            Own(drive);
+        var floppy = new FloppyController(irq.Connect(6), dma.Channel(2), clock, floppies, storage);
+        var vga = Own(new VgaDevice(clock));
+        var door = new MachineDoor(ports, mmio, memory, pic);
+        var vcpu = Own(partition.BindVcpu(0, door));
+
+        var pci = new PciBus(ports, mmio, system, layout.RamBelow4G);
+        var piix3 = new Piix3(irq);
+        pci.RouteInterrupts(piix3.ConnectPin);
+        var bridge = new I440Fx(layout.RamBelow4G)
+        {
+            PamChanged = region => memory.SetShadow(region.Start, region.Length, region.ReadRam, region.WriteRam),
+        };
+        pci.Add(0, 0, bridge);
+        pci.Add(1, 0, piix3);
+        pci.Add(1, 1, busMaster);
+
+        var disks = new DiskParameters?[4];
+        var cdroms = new List<AtapiCdRom>();
+        int position = 0;
+        foreach (string path in options.Disks)
+        {
+            var image = Own(ImageFile.OpenDisk(path, options.WriteThrough));
+            disks[position] = DiskParameters.Detect(image);
+            (position < 2 ? ata0 : ata1).Attach(position % 2, new AtaDisk(image, disks[position]!.Physical));
+            position++;
+        }
+        position = Math.Max(position, 2);
+        foreach (string? path in options.Cdroms)
+        {
+            var drive = new AtapiCdRom(path is null ? null : Own(ImageFile.OpenCdRom(path)));
+            cdroms.Add(drive);
+            (position < 2 ? ata0 : ata1).Attach(position % 2, drive);
+            position++;
+        }
+        var cmos = new Mc146818(clock, irq.Connect(8), new CmosSettings
+        {
+            BaseTime = options.RtcStart,
+            LowMemory = layout.RamBelow4G,
+            HighMemory = layout.RamAbove4G,
+            DriveA = CmosType(floppies[0]),
+            DriveB = CmosType(floppies[1]),
+            Disk0 = disks[0],
+            Disk1 = disks[1],
+            Disk2 = disks[2],
+            Disk3 = disks[3],
+            BootOrder = [.. options.Order.Select(letter => letter switch { 'a' => BootDevice.Floppy, 'c' => BootDevice.Disk, 'd' => BootDevice.Cdrom, _ => BootDevice.Network })],
+            Processors = options.Vcpus,
+        });
+
+        IPortDevice[] portDevices = [pci, pic, pit, keyboard, systemPorts, dma, floppy, ata0, ata1, vga, cmos];
+        foreach (var device in portDevices)
+            ports.Map(device);
+        mmio.Map(vga.Name, vga, VgaDevice.WindowBase, VgaDevice.WindowSize);
+        if (ports.Conflicts.Concat(mmio.Conflicts).ToList() is { Count: > 0 } conflicts)
+            throw new InvalidOperationException(string.Join(' ', conflicts));
+
+        AtaChannel Channel(string name, ushort command, ushort control, int wire, BusMasterIdeChannel master)
+        {
+            var channel = new AtaChannel(name, command, control, master.Intercept(irq.Connect(wire)), clock, storage) { BusMaster = master };
+            master.StartSet = channel.BusMasterStarted;
+            return channel;
+        }
+
+        execution = Own(new Execution(
+            vcpu, partition.Memory, door, monitor,
+            new AssistOptions
+            {
+                Strength = options.Assist,
+                Model = model,
+                Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
+            },
+            hypervisor.FailureReason));
+        return new MachineParts
+        {
+            Options = options,
+            Firmware = firmware,
+            Partition = partition,
+            Memory = memory,
+            Clock = clock,
+            Events = events,
+            Ports = ports,
+            Mmio = mmio,
+            Door = door,
+            Vcpu = vcpu,
+            Execution = execution,
+            Time = new InstructionTime(() => execution.Instructions),
+            System = system,
+            SystemPorts = systemPorts,
+            Pic = pic,
+            Keyboard = keyboard,
+            Vga = vga,
+            Screen = new ScreenReader(vga),
+            Storage = storage,
+            Removable = new RemovableDrives(floppies, cdroms, options.WriteThrough),
+            Devices = portDevices,
+            Owned = owned,
+        };
+    }
+
+    private static Code ParseCode(string name) => Enum.TryParse<Code>(name, ignoreCase: true, out var code) && Enum.IsDefined(code)
+        ? code
+        : throw new BadInputException($"'{name}' is not an instruction; give Iced's code name, such as Lmsw_rm16 or Rdpmc.");
+
+    /// <summary>Drives A: and B:. A: is there without a disk too; B: only with one.</summary>
+    private static FloppyDrive?[] Floppies(MachineOptions options)
+    {
+        var drives = new FloppyDrive?[2];
+        for (int i = 0; i < options.Floppies.Count; i++)
+            drives[i] = options.Floppies[i] is { } path ? new FloppyDrive(ImageFile.OpenFloppy(path, options.WriteThrough)) : new FloppyDrive(FloppyDriveType.Drive1440K);
+        drives[0] ??= new FloppyDrive(FloppyDriveType.Drive1440K);
+        return drives;
+    }
+
+    private static FloppyDriveType CmosType(FloppyDrive? drive) => drive is null ? FloppyDriveType.None : drive.Type;
+}

@@ -1,0 +1,206 @@
+using System.Globalization;
+using Farm.Assist.Cpu;
+using Farm.Firmware;
+using Farm.Machine.Bus;
+using Farm.Machine.Devices.Chipset;
+using Farm.Machine.Devices.Ide;
+using Farm.Machine.Devices.Pic;
+using Farm.Machine.Devices.Ps2;
+using Farm.Machine.Devices.Vga;
+using Farm.Machine.Hypervisors;
+using Farm.Machine.Memory;
+using Farm.Machine.Storage;
+using Farm.Machine.Time;
+
+namespace Farm.Machine;
+
+/// <summary>
+/// The PC, put together by <see cref="MachineBuilder"/>. One thread drives it through <see cref="Run"/>; only
+/// <see cref="Kick"/> may be called from others.
+/// </summary>
+public sealed class PcMachine : IDisposable
+{
+    private ResetKind? _reset;
+    private bool _running;
+
+    internal PcMachine(MachineParts parts)
+    {
+        Parts = parts;
+        parts.System.A20Changed = open => parts.Partition.Memory.A20 = open;
+        parts.System.ResetRequested = (kind, source) =>
+        {
+            Events.Report(source, $"reset ({kind})");
+            _reset = kind;
+            Stop();
+        };
+        parts.System.PowerOffRequested = source =>
+        {
+            End ??= new(MachineEndKind.PoweredOff, $"the guest powered off ({source})");
+            Stop();
+        };
+        parts.SystemPorts.DebugConsole = value => DebugSink?.Invoke(value);
+        parts.Clock.Source = () => Time.Now;
+        parts.Clock.DeadlineChanged = deadline =>
+        {
+            if (_running)
+                Parts.Execution.LimitTo(Time.BudgetUntil(deadline));
+        };
+        Reset(ResetKind.Hard);
+    }
+
+    internal MachineParts Parts { get; }
+
+    public IVcpu Vcpu => Parts.Vcpu;
+
+    public IMachineTime Time => Parts.Time;
+
+    public VirtualClock Clock => Parts.Clock;
+
+    public EventLog Events => Parts.Events;
+
+    public PcMemory Memory => Parts.Memory;
+
+    public VgaDevice Vga => Parts.Vga;
+
+    public ScreenReader Screen => Parts.Screen;
+
+    public I8042 Keyboard => Parts.Keyboard;
+
+    public SystemPorts SystemPorts => Parts.SystemPorts;
+
+    public StorageActivity Storage => Parts.Storage;
+
+    public Pic8259Pair Pic => Parts.Pic;
+
+    /// <summary>Set once the machine cannot go on.</summary>
+    public MachineEnd? End { get; private set; }
+
+    public int Resets { get; private set; }
+
+    /// <summary>Where COM1's output goes.</summary>
+    public Action<byte>? SerialSink { get; set; }
+
+    /// <summary>Where the output of ports E9h and 402h goes.</summary>
+    public Action<byte>? DebugSink { get; set; }
+
+    /// <summary>Exits of the vCPU by reason and accesses through its door by kind.</summary>
+    public IReadOnlyDictionary<string, ulong> ExitCounts()
+    {
+        var counts = Parts.Execution.Exits.ToDictionary(exit => exit.Key.ToString(), exit => exit.Value);
+        counts["PortIn"] = Parts.Door.PortReads;
+        counts["PortOut"] = Parts.Door.PortWrites;
+        counts["MmioRead"] = Parts.Door.MmioReads;
+        counts["MmioWrite"] = Parts.Door.MmioWrites;
+        return counts;
+    }
+
+    /// <summary>External interrupts taken, by IRQ; those that never came are left out.</summary>
+    public IReadOnlyDictionary<string, ulong> InterruptCounts() =>
+        Parts.Door.Interrupts.Select((count, irq) => (irq, count)).Where(item => item.count != 0)
+            .ToDictionary(item => string.Create(CultureInfo.InvariantCulture, $"irq{item.irq}"), item => item.count);
+
+    /// <summary>Guest instructions executed so far, wherever.</summary>
+    public ulong Instructions => Parts.Execution.Instructions;
+
+    /// <summary>Runs until guest time <paramref name="until"/>, or until the machine has ended or <paramref name="cancel"/> is set.</summary>
+    public void Run(long until, CancellationToken cancel = default)
+    {
+        while (End is null && !cancel.IsCancellationRequested)
+        {
+            long now = Time.Now;
+            Clock.AdvanceTo(now);
+            if (_reset is { } kind)
+                Reset(kind);
+            if (now >= until || End is not null)
+                return;
+            Step(Math.Min(until, Clock.NextDeadline));
+        }
+    }
+
+    /// <summary>The guest is in real mode, or in virtual-8086 mode.</summary>
+    public unsafe bool RunsRealModeCode
+    {
+        get
+        {
+            var guest = Parts.Execution.Guest;
+            return (guest->Cr0 & ControlRegisters.Cr0PE) == 0 || (guest->Rflags & Eflags.VM) != 0;
+        }
+    }
+
+    /// <summary>Resets between two steps of the run.</summary>
+    public void RequestReset(ResetKind kind, string source) => Parts.System.RequestReset(kind, source);
+
+    /// <summary>Puts the image at <paramref name="path"/> into floppy0, floppy1 or cdrom0...; says what is wrong, or null.</summary>
+    public string? Insert(string drive, string path) => Parts.Removable.Insert(drive, path);
+
+    /// <summary>Empties a drive; says what is wrong, or null.</summary>
+    public string? Eject(string drive) => Parts.Removable.Eject(drive);
+
+    /// <summary>Makes a run of another thread look at its cancellation.</summary>
+    public void Kick() => Parts.Execution.Kick();
+
+    /// <summary>Puts the machine into its power-on state, or resets the processor alone.</summary>
+    public void Reset(ResetKind kind)
+    {
+        _reset = null;
+        Resets++;
+        if (kind == ResetKind.Hard)
+        {
+            foreach (var device in Parts.Devices)
+                device.Reset();
+            Parts.System.A20 = true;
+        }
+        if (kind == ResetKind.Hard)
+            Parts.Execution.PowerOn();
+        else
+            Parts.Execution.Init();
+    }
+
+    public void Dispose() => Parts.Dispose();
+
+    private void Step(long deadline)
+    {
+        _running = true;
+        var exit = Parts.Execution.Run(Time.BudgetUntil(deadline));
+        _running = false;
+        switch (exit.Reason)
+        {
+            case VcpuExitReason.Halted:
+                Idle(deadline);
+                break;
+            case VcpuExitReason.Shutdown:
+                End ??= new(MachineEndKind.TripleFault, $"triple fault at {Parts.Execution.Where()}");
+                break;
+            case VcpuExitReason.EmulationFailure:
+                End ??= new(MachineEndKind.UnsupportedOpcode, $"unsupported opcode {Convert.ToHexString(exit.Bytes ?? [])} at {Parts.Execution.Where()}");
+                break;
+            case VcpuExitReason.Budget:
+            case VcpuExitReason.Stopped:
+            case VcpuExitReason.Kicked:
+                break;
+            default:
+                throw new InvalidOperationException($"The execution left the exit {exit.Reason} unhandled.");
+        }
+    }
+
+    private unsafe void Idle(long deadline)
+    {
+        if ((Parts.Execution.Guest->Rflags & Eflags.IF) == 0)
+        {
+            End ??= new(MachineEndKind.Hang, string.Create(CultureInfo.InvariantCulture, $"HLT with IF=0 at {Parts.Execution.Where()}"));
+            return;
+        }
+        if (deadline == long.MaxValue)
+        {
+            End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Parts.Execution.Where()}");
+            return;
+        }
+        Time.IdleUntil(deadline, Parts.Wake);
+    }
+
+    private void Stop()
+    {
+        if (_running)
+            Parts.Execution.RequestStop();
+    }
+}
