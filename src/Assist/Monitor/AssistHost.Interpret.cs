@@ -36,7 +36,10 @@ public sealed unsafe partial class AssistHost
             _close -= Math.Min(_close, ran);
             switch (reason)
             {
-                case StopReason.Budget or StopReason.ProtectedModeEntered:
+                case StopReason.Budget:
+                    break;
+                case StopReason.ProtectedModeEntered:
+                    EnteredProtectedMode();
                     break;
                 case StopReason.Halted:
                     return AssistStep.Halted;

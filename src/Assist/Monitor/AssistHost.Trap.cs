@@ -114,6 +114,7 @@ public sealed unsafe partial class AssistHost
         }
         if (_settle != 0 || !CanEnterVm86)
         {
+            EnteredProtectedMode();
             if (frame is not null)
                 TakeLive();
             Mode = AssistMode.Interpreting;
@@ -137,6 +138,13 @@ public sealed unsafe partial class AssistHost
             EnterVm86();
         }
         return null;
+    }
+
+    /// <summary>To be called when the guest may just have set CR0.PE.</summary>
+    private void EnteredProtectedMode()
+    {
+        if ((Guest->Cr0 & ControlRegisters.Cr0PE) != 0 && _options.Strength == AssistStrength.Vm86)
+            Guest->Rflags = Vm86State.ToProtectedFlags(Guest->Rflags);
     }
 
     private bool CanEnterVm86 => Guest->Shadow == InterruptShadow.None && !_cpu.TrapPending && Vm86State.IsRepresentable(Guest);

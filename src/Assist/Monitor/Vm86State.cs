@@ -34,8 +34,14 @@ internal static unsafe class Vm86State
     /// <summary>The guest's flags as virtual-8086 mode needs them.</summary>
     public static uint ToVm86Flags(uint flags) => (flags & ~MonitorFlags) | Eflags.VM | Eflags.IoplMask | 2;
 
-    /// <summary>The guest's flags as real mode has them; IOPL is what the guest last had, virtual-8086 code cannot change it.</summary>
-    public static uint ToRealFlags(uint flags, uint guest) => (flags & ~MonitorFlags) | (guest & Eflags.IoplMask) | 2;
+    /// <summary>
+    /// The guest's flags as real mode has them. IOPL stays 3, as the guest sees it in everything that virtual-8086 mode pushes;
+    /// protected mode begins with 0, see <see cref="ToProtectedFlags"/>.
+    /// </summary>
+    public static uint ToRealFlags(uint flags) => (flags & ~(MonitorFlags & ~Eflags.IoplMask)) | 2;
+
+    /// <summary>The flags with which a guest enters protected mode: the IOPL of virtual-8086 mode was not its own.</summary>
+    public static ulong ToProtectedFlags(ulong flags) => flags & ~(ulong)Eflags.IoplMask;
 
     /// <summary>Takes registers, selectors and flags from the monitor's frame; hidden limits and rights stay what they were.</summary>
     public static void Load(CpuState* guest, in MonitorFrame frame)
@@ -44,7 +50,7 @@ internal static unsafe class Vm86State
         for (int i = 0; i < 8; i++)
             guest->Gpr[i] = gpr[i];
         guest->Rip = frame.Eip;
-        guest->Rflags = ToRealFlags(frame.Eflags, (uint)guest->Rflags);
+        guest->Rflags = ToRealFlags(frame.Eflags);
         Reload(ref guest->Es, (ushort)frame.Es);
         ReloadCode(ref guest->Cs, (ushort)frame.Cs);
         Reload(ref guest->Ss, (ushort)frame.Ss);
@@ -59,7 +65,7 @@ internal static unsafe class Vm86State
         for (int i = 0; i < 8; i++)
             guest->Gpr[i] = (uint)vm86->Gpr[i];
         guest->Rip = (uint)vm86->Rip;
-        guest->Rflags = ToRealFlags((uint)vm86->Rflags, (uint)guest->Rflags);
+        guest->Rflags = ToRealFlags((uint)vm86->Rflags);
         SegmentCache* target = &guest->Es, source = &vm86->Es;
         for (int i = 0; i < 6; i++)
             Reload(ref target[i], source[i].Selector);

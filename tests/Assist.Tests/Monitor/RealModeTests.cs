@@ -25,7 +25,7 @@ public sealed unsafe class RealModeTests
         Assert.Equal(0u, bed.Guest->Gpr[0] | bed.Guest->Gpr[1] | bed.Guest->Gpr[3] | bed.Guest->Gpr[4]);
         Assert.Equal(0, bed.Guest->Ds.Selector | bed.Guest->Es.Selector | bed.Guest->Ss.Selector);
         Assert.Equal(0u, bed.Guest->Cr0 & ControlRegisters.Cr0PE);
-        Assert.Equal(0u, bed.Guest->Rflags & (Eflags.VM | Eflags.IoplMask));
+        Assert.Equal(0u, bed.Guest->Rflags & Eflags.VM);
     }
 
     [Fact]
