@@ -16,6 +16,7 @@ public sealed unsafe partial class X86Cpu
     private bool _tracing;
 
     private readonly (ulong From, ulong To)* _branches = ((ulong, ulong)*)NativeMemory.AllocZeroed(BranchRing, (nuint)sizeof((ulong, ulong)));
+    private (ulong From, ulong To) _lastBranch;
     private ulong _branchCount;
     private ulong _lastLinear;
     private ulong _nextLinear;
@@ -77,9 +78,8 @@ public sealed unsafe partial class X86Cpu
 
     private void NoteBranch(ulong linear)
     {
-        (ulong, ulong) last = _branches[(_branchCount - 1) % BranchRing];
-        if (last != (_lastLinear, linear))
-            _branches[_branchCount++ % BranchRing] = (_lastLinear, linear);
+        _lastBranch = (_lastLinear, linear);
+        _branches[_branchCount++ % BranchRing] = _lastBranch;
     }
 
     /// <summary>The close look at a block boundary. True: stop for <paramref name="reason"/>; else events are delivered and <see cref="_stepping"/> set.</summary>

@@ -211,7 +211,7 @@ public sealed unsafe partial class X86Cpu
             Window* window = _windows + (int)Seg.Cs;
             ulong rip = state->Rip & window->LinearMask;
             ulong linear = (window->Base + rip) & window->LinearMask;
-            if (linear != _nextLinear)
+            if (linear != _nextLinear && (linear != _lastBranch.To || _lastLinear != _lastBranch.From))
                 NoteBranch(linear);
             Jump* jump = JumpAt(linear);
             Block* block = jump->Block;

@@ -84,6 +84,29 @@ public unsafe class DecodeTests
     }
 
     [Fact]
+    public void A_store_of_one_processor_reaches_the_decoded_code_of_another()
+    {
+        using var machine = new TestMachine();
+        machine.Load(TestMachine.CodeAt, 0x40, 0xEB, 0xFD);
+        using var other = new X86Cpu(machine.Memory, machine);
+        *other.State = *machine.State;
+        machine.Cpu.Write<byte>(Seg.Cs, 0x800, 0);
+        machine.Cpu.Run(10);
+        other.Run(10);
+        other.Write<byte>(Seg.Cs, 0, 0x43);
+        machine.Cpu.Run(10);
+        Assert.Equal(5ul, machine.State->Gpr[0]);
+        Assert.Equal(5ul, machine.State->Gpr[3]);
+
+        // The page keeps its mark as long as one of them holds code of it.
+        machine.Cpu.Write<byte>(Seg.Cs, 0, 0x42);
+        other.Run(10);
+        machine.Cpu.Write<byte>(Seg.Cs, 0, 0x43);
+        other.Run(10);
+        Assert.Equal((5ul, 5ul, 5ul), (other.State->Gpr[0], other.State->Gpr[2], other.State->Gpr[3]));
+    }
+
+    [Fact]
     public void Remapping_a_page_replaces_its_code()
     {
         using var machine = new TestMachine();

@@ -5,13 +5,15 @@ namespace Farm.Assist.Tests.Cpu;
 /// <summary>Random code, run in one go and in slices: where a run is cut may never show.</summary>
 public unsafe class SlicingTests
 {
-    private const ulong Instructions = 30_000;
+    private const ulong Instructions = 15_000;
 
     public enum Mode
     {
         Real,
         Protected,
         Vm86,
+        Paged,
+        Long,
     }
 
     [Theory]
@@ -20,6 +22,10 @@ public unsafe class SlicingTests
     [InlineData(Mode.Protected, 3)]
     [InlineData(Mode.Protected, 4)]
     [InlineData(Mode.Vm86, 5)]
+    [InlineData(Mode.Paged, 6)]
+    [InlineData(Mode.Paged, 7)]
+    [InlineData(Mode.Long, 8)]
+    [InlineData(Mode.Long, 9)]
     public void However_a_run_is_sliced_the_same_state_results(Mode mode, int seed)
     {
         string whole = Execute(mode, seed, () => ulong.MaxValue);
@@ -32,15 +38,12 @@ public unsafe class SlicingTests
     {
         using var machine = new TestMachine(size: 2 << 20);
         Fill(machine, seed);
-        if (mode == Mode.Protected)
-            machine.SetUpProtected();
-        else if (mode == Mode.Vm86)
-            machine.SetUpVm86();
+        SetUp(machine, mode);
         if (mode != Mode.Real)
         {
             // Faults of protected mode land in the same soup.
             for (int vector = 0; vector < 256; vector++)
-                machine.SetGate(vector, TestMachine.CodeAt + (ulong)(vector * 97));
+                machine.SetGate(vector, TestMachine.CodeAt + (ulong)(vector * 97), mode == Mode.Long ? TestMachine.Code64 : TestMachine.Code32);
         }
         CpuState* state = machine.State;
         X86Cpu cpu = machine.Cpu;
@@ -62,12 +65,7 @@ public unsafe class SlicingTests
                     ulong count = cpu.InstructionCount;
                     if (restarts > 2000)
                         return $"stuck at {count}";
-                    if (mode == Mode.Real)
-                        machine.SetUpReal();
-                    else if (mode == Mode.Protected)
-                        machine.SetUpProtected();
-                    else
-                        machine.SetUpVm86();
+                    SetUp(machine, mode);
                     state->Rip += (ulong)(restarts * 61 % 0x8000);
                     break;
             }
@@ -76,6 +74,34 @@ public unsafe class SlicingTests
         hash.AddBytes(machine.Ram);
         hash.AddBytes(new ReadOnlySpan<byte>(state->Gpr, 18 * 8));
         return $"{hash.ToHashCode():X8} {cpu.FaultCount} faults, {restarts} restarts, cs {state->Cs.Selector:X} rip {state->Rip:X} flags {state->Rflags:X} ports {machine.Ports.Count} mmio {machine.Mmio.Count}";
+    }
+
+    private static void SetUp(TestMachine machine, Mode mode)
+    {
+        switch (mode)
+        {
+            case Mode.Real:
+                machine.SetUpReal();
+                return;
+            case Mode.Protected:
+                machine.SetUpProtected();
+                return;
+            case Mode.Vm86:
+                machine.SetUpVm86();
+                return;
+            case Mode.Paged:
+                machine.SetUpProtected();
+                machine.EnablePaging();
+                break;
+            case Mode.Long:
+                machine.SetUpLong();
+                break;
+        }
+
+        // The tables lie in reach of the code; some pages move, some are read-only, some absent.
+        for (ulong page = 0x30; page < 0x100; page += 7)
+            machine.MapPage(page << 12, ((page * 5) & 0x7F) << 12, page % 3 * 2);
+        machine.Cpu.FlushTlb();
     }
 
     private static void Fill(TestMachine machine, int seed)
