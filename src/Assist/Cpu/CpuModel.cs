@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Iced.Intel;
 
 namespace Farm.Assist.Cpu;
@@ -12,7 +13,8 @@ public sealed record CpuModel
         | CpuFeatures.Pge | CpuFeatures.Mca | CpuFeatures.Cmov | CpuFeatures.Pat | CpuFeatures.Pse36 | CpuFeatures.Mmx
         | CpuFeatures.Fxsr | CpuFeatures.Sse;
 
-    private bool[]? _allowed;
+    /// <summary>Known codes by model; beside the record, so that a copy with other features gets its own.</summary>
+    private static readonly ConditionalWeakTable<CpuModel, bool[]> Known = [];
 
     /// <summary>Intel486 DX4: the first with CPUID, so that an OS of 1994 can ask.</summary>
     public static CpuModel I486 { get; } = new()
@@ -109,16 +111,17 @@ public sealed record CpuModel
     public bool Has(CpuFeatures2 feature) => (Features2 & feature) == feature;
 
     /// <summary>False when the opcode is undefined on this model: #UD.</summary>
-    public bool Knows(Code code) => (_allowed ??= BuildAllowed())[(int)code];
+    public bool Knows(Code code) => KnownCodes()[(int)code];
 
-    private bool[] BuildAllowed()
+    /// <summary><see cref="Knows(Code)"/> for every code.</summary>
+    internal bool[] KnownCodes() => Known.GetValue(this, static model =>
     {
         Code[] codes = Enum.GetValues<Code>();
-        var allowed = new bool[codes.Length];
+        var known = new bool[codes.Length];
         foreach (Code code in codes)
-            allowed[(int)code] = code != Code.INVALID && Array.TrueForAll(code.CpuidFeatures(), Knows);
-        return allowed;
-    }
+            known[(int)code] = code != Code.INVALID && Array.TrueForAll(code.CpuidFeatures(), model.Knows);
+        return known;
+    });
 
     private bool Knows(CpuidFeature feature) => feature switch
     {

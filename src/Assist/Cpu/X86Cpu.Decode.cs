@@ -25,6 +25,7 @@ public sealed unsafe partial class X86Cpu
     private readonly DecodeCache _code;
     private readonly ByteReader _reader = new();
     private readonly Decoder[] _decoders;
+    private readonly bool[] _known;
 
     /// <summary>A block of one op whose bytes no page holds (fetched through the door).</summary>
     private readonly Block* _uncached = (Block*)NativeMemory.AllocZeroed((nuint)(sizeof(Block) + sizeof(Op)));
@@ -202,7 +203,7 @@ public sealed unsafe partial class X86Cpu
         Code code = instruction.Code;
         if (code == Code.INVALID)
             return instruction.Length >= MaxInstructionLength ? &TooLong : &Undefined;
-        if (!Model.Knows(code))
+        if (!_known[(int)code])
             return &Undefined;
         if (Refuses?.Invoke(code) == true)
             return &Unimplemented;

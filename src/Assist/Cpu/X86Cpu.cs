@@ -22,6 +22,7 @@ public sealed unsafe partial class X86Cpu : IDisposable
         Memory = memory;
         Door = door;
         Model = model ?? CpuModel.P3;
+        _known = Model.KnownCodes();
         Refuses = refuses;
         State = (CpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(CpuState), 64);
         NativeMemory.Clear(State, (nuint)sizeof(CpuState));

@@ -173,6 +173,15 @@ public unsafe class DecodeTests
     }
 
     [Fact]
+    public void A_copy_of_a_model_with_other_features_knows_other_opcodes()
+    {
+        Assert.False(CpuModel.P3.Knows(Code.Addpd_xmm_xmmm128));
+        CpuModel more = CpuModel.P3 with { Features = CpuModel.P3.Features | CpuFeatures.Sse2 };
+        Assert.True(more.Knows(Code.Addpd_xmm_xmmm128));
+        Assert.False(CpuModel.P3.Knows(Code.Addpd_xmm_xmmm128));
+    }
+
+    [Fact]
     public void An_instruction_that_runs_past_the_limit_faults_whole_and_its_predecessors_run()
     {
         using var machine = new TestMachine();
