@@ -1,0 +1,33 @@
+using System.Reflection;
+using System.Security.Cryptography;
+
+namespace Farm.Worker;
+
+/// <summary>
+/// Names the build of everything that decides how a guest runs. Two results of one build that differ make a cell flaky; a change of
+/// the build begins a new page.
+/// </summary>
+public static class BuildIdentity
+{
+    private static readonly string[] s_assemblies = ["Farm.Machine", "Farm.Assist", "Farm.Firmware"];
+
+    /// <summary>12 hex digits, from the module identities of the machine's assemblies (equal sources, equal compiler: equal).</summary>
+    public static string OfThisProgram { get; } = Compute();
+
+    private static string Compute()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var name in s_assemblies)
+        {
+            try
+            {
+                hash.AppendData(Assembly.Load(name).ManifestModule.ModuleVersionId.ToByteArray());
+            }
+            catch (Exception e) when (e is IOException or BadImageFormatException)
+            {
+                // not part of this program: it cannot differ either
+            }
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..12];
+    }
+}

@@ -1,0 +1,92 @@
+using System.Net;
+using Farm.Contracts;
+using Farm.Contracts.Workers;
+using Farm.Worker.Leases;
+using Farm.Worker.Media;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+using Orleans.Configuration;
+
+namespace Farm.Worker.Hosting;
+
+/// <summary>Runs a worker: beside a silo in one process, or in a process of its own as an Orleans client.</summary>
+public static class WorkerHost
+{
+    /// <summary>Adds the worker to a host that has a grain factory (a silo, or an Orleans client).</summary>
+    public static IServiceCollection AddFarmWorker(this IServiceCollection services, WorkerOptions options)
+    {
+        Directory.CreateDirectory(options.Folder);
+        services.AddSingleton(options);
+        services.AddSingleton(new MediaLibrary(options.MediaFolders, Path.Combine(options.Folder, "media-digests.json")));
+        services.AddSingleton<HttpArtifactSink>();
+        services.AddSingleton<FarmWorker>();
+        services.AddHostedService(provider => provider.GetRequiredService<FarmWorker>());
+        return services;
+    }
+
+    /// <summary>
+    /// A host with a worker alone. It finds the silos by their gateways, or by the farm's database; with neither it looks at this
+    /// machine's usual gateway port.
+    /// </summary>
+    public static IHost CreateHost(WorkerOptions options, WorkerConnection connection, Action<HostApplicationBuilder>? configure = null)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new());
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning).AddFilter("Polly", LogLevel.Warning);
+        // the longest drain is a sign-off; the VMs are killed
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(15));
+        builder.UseOrleansClient(client =>
+        {
+            client.Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (connection.ClusterId, connection.ServiceId));
+            if (connection.Gateways.Count > 0)
+                client.UseStaticClustering([.. connection.Gateways]);
+            else if (connection.ConnectionString is { } database)
+                client.UseAdoNetClustering(clustering =>
+                {
+                    clustering.Invariant = "Npgsql";
+                    clustering.ConnectionString = new NpgsqlConnectionStringBuilder(database) { SearchPath = "orleans" }.ConnectionString;
+                });
+            else
+                client.UseStaticClustering(new IPEndPoint(IPAddress.Loopback, WorkerConnection.DefaultGatewayPort));
+            client.UseConnectionRetryFilter(async (_, cancel) =>
+            {
+                // a worker may be started before its farm
+                await Task.Delay(TimeSpan.FromSeconds(2), cancel);
+                return true;
+            });
+        });
+        builder.Services.TryAddSingleton(options.Time);
+        builder.Services.AddFarmWorker(options);
+        configure?.Invoke(builder);
+        return builder.Build();
+    }
+
+    /// <summary>Capabilities of this host with these backends.</summary>
+    public static WorkerCapabilities Describe(IReadOnlyList<Backend> backends, IReadOnlyList<FirmwareSet> firmware, IReadOnlyList<string>? missing = null, int? memoryMiB = null) => new()
+    {
+        Backends = backends,
+        Firmware = firmware,
+        Missing = missing ?? [],
+        // half of the machine's memory for guests, so that the host stays quick
+        MemoryMiB = memoryMiB ?? Math.Max(64, HostState.MemoryMiB / 2),
+        Host = Environment.MachineName,
+        OperatingSystem = System.Runtime.InteropServices.RuntimeInformation.OSDescription,
+        Version = typeof(WorkerHost).Assembly.GetName().Version?.ToString(3) ?? "",
+    };
+}
+
+/// <summary>How a worker in a process of its own finds the farm.</summary>
+public sealed record WorkerConnection
+{
+    public const int DefaultGatewayPort = 30000;
+
+    /// <summary>Silos' gateways.</summary>
+    public IReadOnlyList<IPEndPoint> Gateways { get; init; } = [];
+
+    /// <summary>The farm's database, where silos are listed; used when no gateway is named.</summary>
+    public string? ConnectionString { get; init; }
+    public string ClusterId { get; init; } = "farm";
+    public string ServiceId { get; init; } = "farm";
+}

@@ -1,0 +1,253 @@
+using System.Collections.Concurrent;
+using Farm.Contracts.Grains;
+using Farm.Contracts.Workers;
+using Farm.Worker.Media;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Farm.Worker.Leases;
+
+/// <summary>
+/// The node: signs on, beats, claims leases, works each off in a child process. When the silo does not answer for as long as it takes
+/// to be thought dead, it ends its children by itself: another worker may have their jobs by then.
+/// </summary>
+public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions options, MediaLibrary media, HttpArtifactSink artifacts, ILogger<FarmWorker> log)
+    : BackgroundService, IWorkerObserver
+{
+    private static readonly TimeSpan s_signOnRetry = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_attachEvery = TimeSpan.FromMinutes(1);
+
+    private readonly ConcurrentDictionary<LeaseKey, (LeasedRun Run, Task Work)> _runs = new();
+    private volatile TaskCompletionSource _wake = NewSignal();
+    private volatile bool _draining;
+    private long _scannedAt;
+    private bool _mediaChanged;
+
+    private IWorkerGrain Grain => grains.GetGrain<IWorkerGrain>(options.Id);
+
+    /// <summary>Process ids of the VMs that run now.</summary>
+    public IReadOnlyList<int> VmProcesses => [.. _runs.Values.Select(run => run.Run.ProcessId).OfType<int>()];
+
+    /// <summary>Takes nothing new; what runs runs on.</summary>
+    public void Drain()
+    {
+        _draining = true;
+        Wake();
+    }
+
+    public Task OnHint(WorkerHint hint)
+    {
+        if (hint.Cancel is { } key && _runs.TryGetValue(key, out var run))
+            run.Run.Cancel();
+        if (hint.WorkWaiting)
+            Wake();
+        return Task.CompletedTask;
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        DeleteLeftovers();
+        await Scan(stoppingToken);
+        _mediaChanged = false;
+        var self = grains.CreateObjectReference<IWorkerObserver>(this);
+        try
+        {
+            while (!stoppingToken.IsCancellationRequested)
+            {
+                if (await SignOn(stoppingToken) is not { } session)
+                    break;
+                await Serve(session, self, stoppingToken);
+                await LoseAll();
+            }
+        }
+        finally
+        {
+            grains.DeleteObjectReference<IWorkerObserver>(self);
+        }
+    }
+
+    /// <summary>Works under one session, to its end or the host's.</summary>
+    private async Task Serve(WorkerSession session, IWorkerObserver self, CancellationToken stop)
+    {
+        artifacts.Address = options.ApiUrl ?? (session.ApiUrl is { } url ? new Uri(url) : null);
+        var answered = options.Time.GetTimestamp();
+        var attached = 0L;
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                if (attached == 0 || options.Time.GetElapsedTime(attached) > s_attachEvery)
+                {
+                    await Grain.Attach(session.Session, self);
+                    attached = options.Time.GetTimestamp();
+                }
+                if (!await Beat(session))
+                {
+                    LogSessionVoid();
+                    return;
+                }
+                answered = options.Time.GetTimestamp();
+                await Claim(session);
+            }
+            catch (Exception e) when (!stop.IsCancellationRequested)
+            {
+                LogNoAnswer(e);
+                if (options.Time.GetElapsedTime(answered) > session.DeadAfter)
+                    return;
+            }
+            await Pause(session.BeatEvery, stop);
+            if (options.Time.GetElapsedTime(_scannedAt) > options.ScanEvery)
+                await Scan(stop);
+        }
+        await SignOff(session);
+    }
+
+    private async Task<WorkerSession?> SignOn(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                var session = await Grain.Register(new() { Capabilities = options.Capabilities, Slots = options.Slots, Media = [.. media.Files.Select(file => file.Held)] });
+                LogSignedOn(options.Id, session.Session, options.Slots, media.Files.Count);
+                return session;
+            }
+            catch (Exception e) when (!stop.IsCancellationRequested)
+            {
+                LogNoAnswer(e);
+                await Pause(s_signOnRetry, stop);
+            }
+        }
+        return null;
+    }
+
+    private async Task<bool> Beat(WorkerSession session)
+    {
+        var changed = _mediaChanged;
+        _mediaChanged = false;
+        var reply = await Grain.Beat(new()
+        {
+            Session = session.Session,
+            Leases = [.. _runs.Keys],
+            Draining = _draining,
+            Media = changed ? [.. media.Files.Select(file => file.Held)] : null,
+            FreeDiskMiB = HostState.FreeDiskMiB(options.Folder),
+            Load = HostState.Load(),
+        });
+        foreach (var lost in reply.Lost)
+        {
+            if (_runs.TryGetValue(lost, out var run))
+                run.Run.Lose();
+        }
+        foreach (var cancelled in reply.Cancel)
+        {
+            if (_runs.TryGetValue(cancelled, out var run))
+                run.Run.Cancel();
+        }
+        return reply.SessionValid;
+    }
+
+    private async Task Claim(WorkerSession session)
+    {
+        var free = options.Slots - _runs.Count;
+        if (free <= 0 || _draining)
+            return;
+        foreach (var lease in await Grain.Claim(session.Session, free))
+            StartRun(lease);
+    }
+
+    private void StartRun(Lease lease)
+    {
+        var run = new LeasedRun(lease, options, media, grains.GetGrain<IJobGrain>(lease.JobId), artifacts, log);
+        LogLeased(lease.JobId, lease.Epoch, lease.Spec.GuestId, lease.Spec.Kind.ToString());
+        var work = new Task<Task>(() => Work(run, lease.Key));
+        _runs[lease.Key] = (run, work.Unwrap());
+        work.Start(TaskScheduler.Default);
+    }
+
+    private async Task Work(LeasedRun run, LeaseKey key)
+    {
+        await using (run)
+            await run.Run();
+        _runs.TryRemove(key, out _);
+        Wake();
+    }
+
+    private async Task SignOff(WorkerSession session)
+    {
+        try
+        {
+            // first the leases: a child that is killed after this is nobody's trouble
+            await Grain.SignOff(session.Session).WaitAsync(TimeSpan.FromSeconds(5));
+        }
+        catch (Exception e)
+        {
+            LogNoAnswer(e);
+        }
+    }
+
+    private async Task LoseAll()
+    {
+        var running = _runs.Values.ToList();
+        foreach (var (run, _) in running)
+            run.Lose();
+        await Task.WhenAll(running.Select(run => run.Work));
+    }
+
+    /// <summary>Folders of runs that a killed worker of this id had.</summary>
+    private void DeleteLeftovers()
+    {
+        try
+        {
+            if (Directory.Exists(options.RunsFolder))
+                Directory.Delete(options.RunsFolder, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogLeftoversStay(options.RunsFolder, e);
+        }
+    }
+
+    private async Task Scan(CancellationToken cancel)
+    {
+        _scannedAt = options.Time.GetTimestamp();
+        try
+        {
+            _mediaChanged |= await media.Scan(cancel);
+        }
+        catch (OperationCanceledException)
+        {
+            // the host stops
+        }
+    }
+
+    /// <summary>Until the time is over, somebody wakes us, or the host stops.</summary>
+    private async Task Pause(TimeSpan time, CancellationToken stop)
+    {
+        var signal = _wake;
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        await Task.WhenAny(signal.Task, Task.Delay(time, options.Time, linked.Token));
+        await linked.CancelAsync();
+        if (signal.Task.IsCompleted)
+            _wake = NewSignal();
+    }
+
+    private void Wake() => _wake.TrySetResult();
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Worker {Worker} signed on as session {Session}: {Slots} slots, {Media} media")]
+    private partial void LogSignedOn(string worker, long session, int slots, int media);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Job {Job} epoch {Epoch}: {Guest} ({Kind})")]
+    private partial void LogLeased(long job, long epoch, string guest, string kind);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Old runs in {Folder} could not be deleted")]
+    private partial void LogLeftoversStay(string folder, Exception error);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The silo does not answer")]
+    private partial void LogNoAnswer(Exception error);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The silo has given this session up; signing on anew")]
+    private partial void LogSessionVoid();
+}
