@@ -102,7 +102,7 @@ internal static unsafe class Stack
         ulong allocate = (ushort)op->Imm;
         ulong top = sp - (ulong)sizeof(T);
         cpu.Write(Seg.Ss, top & mask, cpu.Reg<T>(Gpr.Bp));
-        ulong frame = top;
+        ulong frame = (sp & ~mask) | (top & mask);
         for (int nested = 1; nested < level; nested++)
         {
             bp -= (ulong)sizeof(T);
@@ -119,7 +119,7 @@ internal static unsafe class Stack
         // ENTER finishes with a check, without a store, that the new top of the stack is writable.
         cpu.ProbeWrite(Seg.Ss, top & mask, sizeof(T));
         cpu.AdjustSp((long)(top - sp));
-        cpu.SetReg(Gpr.Bp, T.CreateTruncating(frame & mask | (cpu.State->Gpr[Gpr.Bp] & ~mask)));
+        cpu.SetReg(Gpr.Bp, T.CreateTruncating(frame));
     }
 
     private static void Leave<T>(X86Cpu cpu, Op* op)

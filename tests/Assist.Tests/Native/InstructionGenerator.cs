@@ -3,8 +3,8 @@ using Iced.Intel;
 namespace Farm.Assist.Tests.Native;
 
 /// <summary>
-/// Builds random 64-bit instructions of a given <c>Code</c>: registers other than RSP, memory operands inside the data pages, random
-/// immediates; and registers to go with them.
+/// Builds random 64-bit instructions of a given <c>Code</c>: registers other than RSP, memory operands inside the data pages, with
+/// addresses of 64 and of 32 bits, random immediates; and registers to go with them.
 /// </summary>
 internal sealed class InstructionGenerator(Random random)
 {
@@ -64,9 +64,9 @@ internal sealed class InstructionGenerator(Random random)
             case OpCodeOperandKind.mem:
                 return memoryForm && RegisterOrMemory(ref instruction, operand, Register.None, true);
             case OpCodeOperandKind.seg_rSI:
-                return SetString(ref instruction, operand, OpKind.MemorySegRSI);
+                return SetString(ref instruction, operand, OpKind.MemorySegRSI, OpKind.MemorySegESI);
             case OpCodeOperandKind.es_rDI:
-                return SetString(ref instruction, operand, OpKind.MemoryESRDI);
+                return SetString(ref instruction, operand, OpKind.MemoryESRDI, OpKind.MemoryESEDI);
             case OpCodeOperandKind.seg_rBX_al:
                 instruction.SetOpKind(operand, OpKind.Memory);
                 instruction.MemoryBase = Register.RBX;
@@ -118,18 +118,22 @@ internal sealed class InstructionGenerator(Random random)
         if (!memoryForm)
             return SetRegister(ref instruction, operand, register);
         instruction.SetOpKind(operand, OpKind.Memory);
-        instruction.MemoryBase = Any(Register.RAX);
-        instruction.MemoryIndex = random.Next(2) == 0 ? Register.None : Any(Register.RAX);
+        Register first = random.Next(4) == 0 ? Register.EAX : Register.RAX;
+        instruction.MemoryBase = Any(first);
+        instruction.MemoryIndex = random.Next(2) == 0 ? Register.None : Any(first);
         instruction.MemoryIndexScale = instruction.MemoryIndex == Register.None ? 1 : 1 << random.Next(4);
         int displacement = random.Next(-0x80, 0x80);
-        instruction.MemoryDisplacement64 = (ulong)displacement;
+        instruction.MemoryDisplacement64 = first == Register.EAX ? (uint)displacement : (ulong)displacement;
         instruction.MemoryDisplSize = 1;
         return instruction.MemoryIndex != instruction.MemoryBase;
     }
 
-    private bool SetString(ref Instruction instruction, int operand, OpKind kind)
+    private bool SetString(ref Instruction instruction, int operand, OpKind kind64, OpKind kind32)
     {
-        instruction.SetOpKind(operand, kind);
+        // MOVS and CMPS have one address size for both.
+        bool narrow = operand == 1 && instruction.Op0Kind is OpKind.MemoryESEDI or OpKind.MemorySegESI;
+        narrow |= operand == 0 && random.Next(4) == 0;
+        instruction.SetOpKind(operand, narrow ? kind32 : kind64);
         instruction.HasRepePrefix = random.Next(2) == 0;
         instruction.HasRepnePrefix = !instruction.HasRepePrefix && random.Next(2) == 0;
         return true;

@@ -148,6 +148,8 @@ internal sealed unsafe class NativeComparison : IDisposable
             input.Gpr[1] = (ulong)_random.Next(40);
             input.Gpr[6] = Middle + (ulong)_random.Next(-0x200, 0x200);
             input.Gpr[7] = _random.Next(2) == 0 ? input.Gpr[6] + (ulong)_random.Next(-16, 17) : Middle + (ulong)_random.Next(-0x200, 0x200);
+            if (instruction.GetOpKind(instruction.OpCount - 1) is OpKind.MemoryESEDI or OpKind.MemorySegESI || instruction.Op0Kind == OpKind.MemoryESEDI)
+                input.Gpr[instruction.Op0Kind == OpKind.MemoryESEDI ? 7 : 6] |= (ulong)_random.Next() << 32;
             return true;
         }
         if (instruction.MemoryBase == Register.None)
@@ -168,6 +170,8 @@ internal sealed unsafe class NativeComparison : IDisposable
             input.Gpr[offset] = (ulong)_random.Next(-0x3000, 0x3000);
         }
         input.Gpr[basis] = Middle + (ulong)_random.Next(-0x200, 0x200);
+        if (instruction.MemoryBase.GetSize() == 4)
+            input.Gpr[basis] |= (ulong)_random.Next() << 32;
         if (instruction.Code == Code.Cmpxchg16b_m128)
             input.Gpr[basis] -= Address(instruction, input) & 15;
         return true;
@@ -258,7 +262,8 @@ internal sealed unsafe class NativeComparison : IDisposable
     private static ulong Address(in Instruction instruction, HostRegisters input)
     {
         ulong index = instruction.MemoryIndex == Register.None ? 0 : input.Gpr[instruction.MemoryIndex.GetNumber()];
-        return input.Gpr[instruction.MemoryBase.GetNumber()] + (index * (ulong)instruction.MemoryIndexScale) + instruction.MemoryDisplacement64;
+        ulong address = input.Gpr[instruction.MemoryBase.GetNumber()] + (index * (ulong)instruction.MemoryIndexScale) + instruction.MemoryDisplacement64;
+        return instruction.MemoryBase.GetSize() == 4 ? (uint)address : address;
     }
 
     /// <summary>SHLD and SHRD by more than the operand's size: the result is undefined, and Intel's differs from AMD's.</summary>
