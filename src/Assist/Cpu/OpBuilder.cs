@@ -46,6 +46,8 @@ internal static unsafe class OpBuilder
         for (int i = 0; i < instruction.OpCount; i++)
             Operand(instruction, i, op);
         op->AddressMask = op->AddressSize switch { 2 => 0xFFFF, 4 => 0xFFFFFFFF, _ => ulong.MaxValue };
+        if (bytes.Length >= 2 && instruction.IsEscape())
+            op->Imm2 = LastX87Opcode(bytes);
         if (traits.EndsBlock || (traits.String && (op->Flags & (OpFlags.Repe | OpFlags.Repne)) != 0) || LoadsStackSegment(instruction))
             op->Flags |= OpFlags.EndsBlock;
     }
@@ -59,6 +61,18 @@ internal static unsafe class OpBuilder
                 return true;
         }
         return false;
+    }
+
+    private static bool IsEscape(this in Instruction instruction) =>
+        instruction.Code.CpuidFeatures() is [CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387, ..];
+
+    /// <summary>The eleven bits that FSTENV stores as opcode: those of the escape byte and ModRM.</summary>
+    private static ushort LastX87Opcode(ReadOnlySpan<byte> bytes)
+    {
+        int escape = 0;
+        while (escape < bytes.Length - 2 && (bytes[escape] & 0xF8) != 0xD8)
+            escape++;
+        return (ushort)(((bytes[escape] & 7) << 8) | bytes[escape + 1]);
     }
 
     private static void Operand(in Instruction instruction, int index, Op* op)

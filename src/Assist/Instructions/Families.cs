@@ -8,5 +8,6 @@ internal static class Families
     {
         SystemLevel.SystemLevelFamily.Register();
         Integer.Register();
+        Fpu.FpuFamily.Register();
     }
 }

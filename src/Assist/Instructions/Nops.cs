@@ -4,7 +4,7 @@ using Iced.Intel;
 
 namespace Farm.Assist.Instructions;
 
-/// <summary>NOP, PAUSE, the hinting NOPs (0F 0D, 0F 18 to 0F 1F, whatever later names they carry), UD0, UD1, UD2 and BOUND.</summary>
+/// <summary>NOP, PAUSE, the hinting NOPs (0F 0D, 0F 18 to 0F 1F, whatever later names they carry), CLFLUSH, UD0, UD1, UD2 and BOUND.</summary>
 internal static unsafe class Nops
 {
     public static void Register()
@@ -21,6 +21,7 @@ internal static unsafe class Nops
         Nop(Code.Endbr32, Code.Endbr32);
         Nop(Code.Rdsspd_r32, Code.Rdsspq_r64);
         Nop(Code.Cldemote_m8, Code.Cldemote_m8);
+        InstructionTable.Register(Code.Clflush_m8, &FlushLine);
         InstructionTable.Register(Code.Ud0, &Undefined, &Undefined);
         foreach (Code first in (ReadOnlySpan<Code>)[Code.Ud0_r16_rm16, Code.Ud1_r16_rm16])
         {
@@ -41,6 +42,9 @@ internal static unsafe class Nops
     private static void Nothing(X86Cpu cpu, Op* op)
     {
     }
+
+    // No cache to flush, but the faults of a load.
+    private static void FlushLine(X86Cpu cpu, Op* op) => cpu.ProbeRead(op->Segment, cpu.Ea(op), 1);
 
     private static void Undefined(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.UD);
 

@@ -16,7 +16,7 @@ internal sealed unsafe class NativeComparison : IDisposable
     private static readonly CpuModel _model = CpuModel.X64 with { Features2 = CpuModel.X64.Features2 | CpuFeatures2.Popcnt };
 
     private readonly HostProcessor _host = new();
-    
+
     /// <summary>Stops at HLT.</summary>
     private readonly TestMachine _guest = new(_model, refuses: code => code == Code.Hlt);
     private readonly byte[] _before = new byte[HostProcessor.DataSize];
