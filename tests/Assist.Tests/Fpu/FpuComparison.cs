@@ -140,8 +140,10 @@ internal sealed unsafe class FpuComparison : IDisposable
             ushort exponentA = *(ushort*)(a + 40 + (index * 16)), exponentB = *(ushort*)(b + 40 + (index * 16));
             if (mantissaA == mantissaB && exponentA == exponentB)
                 return;
-            var distance = (long)(mantissaA - mantissaB);
-            if (exponentA == exponentB && Math.Abs(distance) <= tolerance)
+            var valueA = new UInt128(exponentA, mantissaA << 1);
+            var valueB = new UInt128(exponentB, mantissaB << 1);
+            UInt128 distance = valueA > valueB ? valueA - valueB : valueB - valueA;
+            if (distance <= (UInt128)(tolerance * 2))
                 return;
             text.Append($"  ST{index}: host {exponentA:X4}.{mantissaA:X16}, we {exponentB:X4}.{mantissaB:X16}\n");
         }

@@ -47,7 +47,15 @@ public sealed unsafe class FpuNativeTests(FpuNativeTests.Shared shared, ITestOut
         ["FNINIT"] = [0xDB, 0xE3], ["FENI"] = [0xDB, 0xE0], ["FDISI"] = [0xDB, 0xE1], ["FSETPM"] = [0xDB, 0xE4], ["WAIT"] = [0x9B],
     };
 
+    private static readonly Dictionary<string, byte[]> _transcendentals = new()
+    {
+        ["FSIN"] = [0xD9, 0xFE], ["FCOS"] = [0xD9, 0xFF], ["FSINCOS"] = [0xD9, 0xFB], ["FPTAN"] = [0xD9, 0xF2], ["FPATAN"] = [0xD9, 0xF3],
+        ["F2XM1"] = [0xD9, 0xF0], ["FYL2X"] = [0xD9, 0xF1], ["FYL2XP1"] = [0xD9, 0xF9],
+    };
+
     public static TheoryData<string> Names() => [.. _instructions.Keys];
+
+    public static TheoryData<string> TranscendentalNames() => [.. _transcendentals.Keys];
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -63,6 +71,25 @@ public sealed unsafe class FpuNativeTests(FpuNativeTests.Shared shared, ITestOut
             FpuFrame frame = comparison.RandomFrame(unmasked: true, holes: true);
             SetOperand(name, comparison.Values, &frame);
             string? difference = comparison.Compare(_instructions[name], frame, ignoredStatus: IgnoredStatus(name));
+            Assert.True(difference == null, $"FARM_SEED={_seed}, round {round}\n{difference}");
+        }
+    }
+
+    /// <summary>Results may differ by one unit in the last place, and C1 with them; the host calls even exact powers and logarithms inexact.</summary>
+    [Theory]
+    [MemberData(nameof(TranscendentalNames))]
+    public void Transcendental_is_the_hosts_but_for_the_last_place(string name)
+    {
+        if (!HostFpu.Available)
+            Assert.Skip("The host is not x86-64 Linux: nothing to compare with.");
+        output.WriteLine($"FARM_SEED={_seed}");
+        FpuComparison comparison = shared.Comparison;
+        comparison.Seed(unchecked((_seed * 31) + name.Sum(static c => c)));
+        for (int round = 0; round < _rounds; round++)
+        {
+            FpuFrame frame = comparison.RandomFrame(unmasked: true, holes: true);
+            frame.Image[0] |= 0x30;
+            string? difference = comparison.Compare(_transcendentals[name], frame, tolerance: 1, ignoredStatus: name == "FYL2X" ? (ushort)0x230 : (ushort)0x220);
             Assert.True(difference == null, $"FARM_SEED={_seed}, round {round}\n{difference}");
         }
     }

@@ -10,6 +10,7 @@ internal static class FpuFamily
         FpuLoadStore.Register();
         FpuRegisters.Register();
         FpuFunctions.Register();
+        FpuTranscendentals.Register();
         FpuControl.Register();
     }
 }
