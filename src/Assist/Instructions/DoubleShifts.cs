@@ -12,10 +12,10 @@ internal static unsafe class DoubleShifts
 {
     public static void Register()
     {
-        Row<Left, Imm>(Code.Shld_rm16_r16_imm8);
-        Row<Left, Cl>(Code.Shld_rm16_r16_CL);
-        Row<Right, Imm>(Code.Shrd_rm16_r16_imm8);
-        Row<Right, Cl>(Code.Shrd_rm16_r16_CL);
+        Row<Left, Shifts.ByImmediate>(Code.Shld_rm16_r16_imm8);
+        Row<Left, Shifts.ByCl>(Code.Shld_rm16_r16_CL);
+        Row<Right, Shifts.ByImmediate>(Code.Shrd_rm16_r16_imm8);
+        Row<Right, Shifts.ByCl>(Code.Shrd_rm16_r16_CL);
     }
 
     private static void Row<TShift, TCount>(Code rm16)
@@ -96,15 +96,5 @@ internal static unsafe class DoubleShifts
 
         public static bool Overflow<T>(T before, T after, bool carry)
             where T : unmanaged, IBinaryInteger<T>, IUnsignedNumber<T> => Bits.Msb(after) ^ Bits.Msb2(after);
-    }
-
-    private readonly struct Imm : ICount
-    {
-        public static int Get(X86Cpu cpu, Op* op) => (int)op->Imm;
-    }
-
-    private readonly struct Cl : ICount
-    {
-        public static int Get(X86Cpu cpu, Op* op) => cpu.Reg<byte>(Gpr.Cx);
     }
 }

@@ -79,7 +79,7 @@ internal static unsafe class Shifts
         cpu.WriteRmw(value);
     }
 
-    private readonly struct ByImmediate : ICount
+    internal readonly struct ByImmediate : ICount
     {
         public static int Get(X86Cpu cpu, Op* op) => (int)op->Imm;
     }
@@ -89,7 +89,7 @@ internal static unsafe class Shifts
         public static int Get(X86Cpu cpu, Op* op) => 1;
     }
 
-    private readonly struct ByCl : ICount
+    internal readonly struct ByCl : ICount
     {
         public static int Get(X86Cpu cpu, Op* op) => cpu.Reg<byte>(Gpr.Cx);
     }
