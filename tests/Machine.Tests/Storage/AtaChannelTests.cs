@@ -59,10 +59,11 @@ public sealed class AtaChannelTests
     }
 
     [Fact]
-    public void Device_0_answers_for_an_absent_device_1_with_status_0()
+    public void An_absent_device_1_has_status_0_and_no_signature()
     {
         AtaRig rig = new AtaRig(Disk()).Ready();
         rig.Out(6, 0xB0);
+        Assert.Equal((1, 1, 0xFF, 0xFF), (rig.In(2), rig.In(3), rig.In(4), rig.In(5)));
         rig.Out(3, 0x42);
         Assert.Equal(0x42, rig.In(3));
         Assert.Equal(0xB0, rig.In(6));

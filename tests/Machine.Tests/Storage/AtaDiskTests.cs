@@ -28,6 +28,7 @@ public sealed class AtaDiskTests
         AtaRig rig = Rig().Ready();
         ushort[] words = Identify(rig);
         Assert.Equal((4, 16, 63), (words[1], words[3], words[6]));
+        Assert.Equal(512, words[5]); // the Bochs BIOS reads sectors of this size
         Assert.Equal((4, 16, 63), (words[54], words[55], words[56]));
         Assert.Equal(Sectors, words[57] | (words[58] << 16));
         Assert.Equal(Sectors, words[60] | (words[61] << 16));

@@ -14,6 +14,7 @@ public sealed class AtaChannel : IPortDevice
     private readonly ushort _controlBlock;
     private readonly InterruptLine _interrupt;
     private readonly AtaDevice?[] _devices = new AtaDevice?[2];
+    private readonly byte[] _absent = new byte[8];
     private AtaDeviceControl _control;
     private int _selected;
 
@@ -62,7 +63,7 @@ public sealed class AtaChannel : IPortDevice
     public void Reset()
     {
         _control = AtaDeviceControl.None;
-        _selected = 0;
+        SelectDevice0();
         foreach (AtaDevice? device in _devices)
             device?.PowerOn();
         UpdateInterrupt();
@@ -80,13 +81,14 @@ public sealed class AtaChannel : IPortDevice
         if (port == _controlBlock)
             return ReadStatus(acknowledge: false);
         int register = port - _commandBlock;
-        if (Responder is not { } device)
+        if (Empty)
             return size switch { 1 => 0xFF, 2 => 0xFFFF, _ => 0xFFFF_FFFF };
+        AtaDevice? device = _devices[_selected];
         return register switch
         {
-            0 => device.ReadData(size),
+            0 => device?.ReadData(size) ?? 0,
             7 => ReadStatus(acknowledge: true),
-            _ => device.ReadRegister(register, (_control & AtaDeviceControl.HOB) != 0),
+            _ => device?.ReadRegister(register, (_control & AtaDeviceControl.HOB) != 0) ?? _absent[register],
         };
     }
 
@@ -113,6 +115,7 @@ public sealed class AtaChannel : IPortDevice
             _selected = (int)(value >> 4) & 1;
         foreach (AtaDevice? device in _devices)
             device?.WriteRegister(register, (byte)value);
+        _absent[register] = register == 6 ? (byte)(value | 0xA0) : (byte)value;
         UpdateInterrupt();
     }
 
@@ -120,10 +123,25 @@ public sealed class AtaChannel : IPortDevice
         _interrupt.Set((_control & AtaDeviceControl.NIEN) == 0 && _devices[_selected] is { InterruptPending: true });
 
     /// <summary>Software reset and EXECUTE DEVICE DIAGNOSTIC leave device 0 selected.</summary>
-    private void SelectDevice0() => _selected = 0;
+    private void SelectDevice0()
+    {
+        _selected = 0;
+        ResetAbsent();
+    }
 
-    /// <summary>Device 0 answers for an absent device 1 (ATA/ATAPI-6, 9.16.1); nobody answers for an absent device 0 but the pull-ups.</summary>
-    private AtaDevice? Responder => _devices[_selected] ?? _devices[0];
+    /// <summary>
+    /// What shows for an absent device beside a present one. The present one answers with its own copy of the task file and status 0
+    /// (ATA/ATAPI-6, 9.16.1), and after a reset BIOSes take FFh in the cylinder registers for "none".
+    /// </summary>
+    private void ResetAbsent()
+    {
+        _absent[1] = 0;
+        _absent[2] = _absent[3] = 1;
+        _absent[4] = _absent[5] = 0xFF;
+        _absent[6] = 0xA0;
+    }
+
+    private bool Empty => _devices[0] is null && _devices[1] is null;
 
     private byte ReadStatus(bool acknowledge)
     {
@@ -136,7 +154,7 @@ public sealed class AtaChannel : IPortDevice
             }
             return (byte)device.Status;
         }
-        return _devices[0] is null && _devices[1] is null ? (byte)0xFF : (byte)0;
+        return Empty ? (byte)0xFF : (byte)0;
     }
 
     private void WriteControl(AtaDeviceControl value)

@@ -186,6 +186,8 @@ public sealed partial class AtaDisk
         words[0] = 0x0040; // fixed disk
         words[1] = (ushort)_physical.Cylinders;
         words[3] = (ushort)_physical.Heads;
+        words[4] = (ushort)(512 * _physical.SectorsPerTrack); // unformatted bytes per track and per sector: retired since ATA-2,
+        words[5] = 512; // but the Bochs BIOS takes its transfer size from here
         words[6] = (ushort)_physical.SectorsPerTrack;
         words.Text(10, 10, _serial);
         words[20] = 3; // dual-ported buffer with look-ahead
