@@ -18,6 +18,9 @@ public enum StopReason : byte
     /// <summary>CR0.PE is set on a processor that <see cref="X86Cpu.StopsAtProtectedMode"/>.</summary>
     ProtectedModeEntered,
 
+    /// <summary>Real-mode code loaded a segment register of <see cref="X86Cpu.WatchedSegments"/>.</summary>
+    SegmentLoaded,
+
     /// <summary>Triple fault.</summary>
     Shutdown,
 

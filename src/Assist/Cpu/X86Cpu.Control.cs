@@ -43,7 +43,7 @@ public sealed unsafe partial class X86Cpu
             throw Fault(Vectors.GP, 0);
         State->Cr0 = value;
         State->Efer = efer;
-        if ((changed & (ControlRegisters.Cr0PG | ControlRegisters.Cr0PE | ControlRegisters.Cr0WP)) != 0)
+        if ((changed & ControlRegisters.Cr0PG) != 0 || (paging && (changed & ControlRegisters.Cr0WP) != 0))
             FlushTlb();
         ModeChanged();
     }

@@ -114,6 +114,12 @@ public sealed unsafe partial class X86Cpu
             reason = StopReason.ProtectedModeEntered;
             return true;
         }
+        if ((_attention & Attention.Segment) != 0)
+        {
+            _attention &= ~Attention.Segment;
+            reason = StopReason.SegmentLoaded;
+            return true;
+        }
         if (_deadline <= _count)
         {
             reason = StopReason.Budget;

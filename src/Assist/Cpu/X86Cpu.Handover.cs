@@ -6,6 +6,9 @@ public sealed unsafe partial class X86Cpu
     /// <summary>True: a block boundary with CR0.PE set stops with <see cref="StopReason.ProtectedModeEntered"/>.</summary>
     public bool StopsAtProtectedMode { get; set; }
 
+    /// <summary>Segment registers (bit 0 ES, 1 CS...) whose loading in real mode stops the run with <see cref="StopReason.SegmentLoaded"/>.</summary>
+    public int WatchedSegments { get; set; }
+
     /// <summary>A #DB trap of the last instruction is still to be delivered; it does not show in <see cref="State"/>.</summary>
     public bool TrapPending => (_attention & Attention.Debug) != 0;
 
@@ -24,5 +27,11 @@ public sealed unsafe partial class X86Cpu
             RaiseFault();
         }
         Export();
+    }
+
+    private void NoteSegmentLoad()
+    {
+        _attention |= Attention.Segment;
+        EndBlock();
     }
 }

@@ -33,6 +33,9 @@ public sealed unsafe partial class X86Cpu
 
         /// <summary>Protected mode on a processor that is to stop there.</summary>
         ProtectedMode = 128,
+
+        /// <summary>A watched segment register was loaded.</summary>
+        Segment = 256,
     }
 
     private Attention _attention;
@@ -161,7 +164,8 @@ public sealed unsafe partial class X86Cpu
     private void Import()
     {
         ArithmeticFlags = (uint)State->Rflags;
-        if (_translation != (State->Cr0, State->Cr3, State->Cr4, State->Efer))
+        bool paged = Paging || (_translation.Cr0 & ControlRegisters.Cr0PG) != 0;
+        if (paged && _translation != (State->Cr0, State->Cr3, State->Cr4, State->Efer))
         {
             if (Paging && (State->Cr4 & ControlRegisters.Cr4PAE) != 0 && !LongModeActive)
                 TryLoadPdptes(State->Cr3);

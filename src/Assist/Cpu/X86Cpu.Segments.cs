@@ -102,6 +102,8 @@ public sealed unsafe partial class X86Cpu
             cache.Access = 0x93;
         }
         SegmentLoaded(seg);
+        if (((WatchedSegments >> (int)seg) & 1) != 0)
+            NoteSegmentLoad();
     }
 
     /// <summary>MOV Sreg, POP Sreg, LDS and the like: loads ES, SS, DS, FS or GS with every check of the mode.</summary>

@@ -6,16 +6,10 @@ namespace Farm.Assist.Monitor;
 // transition until the state is one for VM entry.
 public sealed unsafe partial class AssistHost
 {
-    /// <summary>Real-mode instructions between two looks at whether virtual-8086 mode can go on.</summary>
-    private const ulong RealBatch = 64;
-
     /// <summary>Real-mode instructions to interpret after an access beyond 64 KiB.</summary>
     private const ulong BigAccessBatch = 512;
 
-    /// <summary>Instructions after a transition that are looked at one by one.</summary>
-    private const ulong CloseLook = 64;
-
-    private ulong _settle, _close;
+    private ulong _settle;
 
     /// <summary>Instruction count at which <see cref="Interpret"/> returns.</summary>
     private ulong _end;
@@ -31,12 +25,10 @@ public sealed unsafe partial class AssistHost
             if (before >= _end)
                 return AssistStep.Budget;
             var reason = _cpu.Run(Math.Min(_end - before, Batch));
-            ulong ran = _cpu.InstructionCount - before;
-            _settle -= Math.Min(_settle, ran);
-            _close -= Math.Min(_close, ran);
+            _settle -= Math.Min(_settle, _cpu.InstructionCount - before);
             switch (reason)
             {
-                case StopReason.Budget:
+                case StopReason.Budget or StopReason.SegmentLoaded:
                     break;
                 case StopReason.ProtectedModeEntered:
                     EnteredProtectedMode();
@@ -77,18 +69,25 @@ public sealed unsafe partial class AssistHost
         return true;
     }
 
-    /// <summary>How far to run before the next look: in protected mode each instruction may be the one that makes the state fit.</summary>
+    /// <summary>
+    /// How far to run before the next look. In protected mode each instruction may be the one that makes the state fit; in real
+    /// mode only the load of a segment register that stood in the way can.
+    /// </summary>
     private ulong Batch
     {
         get
         {
             bool real = (Guest->Cr0 & ControlRegisters.Cr0PE) == 0;
             _cpu.StopsAtProtectedMode = real;
+            _cpu.WatchedSegments = 0;
             if (!real)
                 return 1;
             if (_options.Strength != AssistStrength.Vm86)
                 return ulong.MaxValue;
-            return _close != 0 ? 1 : _settle != 0 ? _settle : RealBatch;
+            if (_settle != 0)
+                return _settle;
+            _cpu.WatchedSegments = Vm86State.BlockingSegments(Guest);
+            return _cpu.WatchedSegments != 0 ? ulong.MaxValue : 1;
         }
     }
 }

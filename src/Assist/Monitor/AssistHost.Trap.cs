@@ -171,10 +171,13 @@ public sealed unsafe partial class AssistHost
     private AssistStep? StepGuest()
     {
         _cpu.StopsAtProtectedMode = false;
+        _cpu.WatchedSegments = 0;
         var reason = _cpu.StepOne();
-        while (reason == StopReason.Kicked)
+        // Stops that come before the instruction.
+        while (reason is StopReason.Kicked or StopReason.SegmentLoaded)
         {
-            _request = AssistStep.Kicked;
+            if (reason == StopReason.Kicked)
+                _request = AssistStep.Kicked;
             reason = _cpu.StepOne();
         }
         if (reason == StopReason.Stopped)

@@ -216,7 +216,6 @@ public sealed unsafe partial class AssistHost : IDisposable
             Statistics.LateToReal++;
         TakeState();
         _settle = 0;
-        _close = CloseLook;
         Mode = AssistMode.Interpreting;
     }
 
@@ -344,7 +343,9 @@ public sealed unsafe partial class AssistHost : IDisposable
         CpuState* state = Vcpu.State;
         *Guest = *state;
         Guest->TscOffset = state->TscOffset + Vcpu.Instructions - _cpu.InstructionCount;
-        _cpu.FlushTlb();
+        // The guest changed its page tables meanwhile.
+        if ((Guest->Cr0 & ControlRegisters.Cr0PG) != 0)
+            _cpu.FlushTlb();
     }
 
     /// <summary>Copies what virtual-8086 code changes without a trap beside the general registers: FPU and SSE state, DR6, TSC.</summary>

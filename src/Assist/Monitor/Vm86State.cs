@@ -18,17 +18,20 @@ internal static unsafe class Vm86State
     /// True when virtual-8086 mode executes this real-mode state faithfully or traps. Limits above 64 KiB do not count against it:
     /// what reaches beyond 64 KiB faults there and is emulated with the true limit.
     /// </summary>
-    public static bool IsRepresentable(CpuState* state)
+    public static bool IsRepresentable(CpuState* state) =>
+        (state->Cr0 & ControlRegisters.Cr0PE) == 0 && state->Rip <= 0xFFFF && BlockingSegments(state) == 0;
+
+    /// <summary>The segment registers (bit 0 ES, 1 CS...) that virtual-8086 mode cannot hold as they are.</summary>
+    public static int BlockingSegments(CpuState* state)
     {
-        if ((state->Cr0 & ControlRegisters.Cr0PE) != 0 || state->Rip > 0xFFFF || state->Cs.Big || state->Ss.Big)
-            return false;
+        int blocking = (state->Cs.Big ? 1 << (int)Seg.Cs : 0) | (state->Ss.Big ? 1 << (int)Seg.Ss : 0);
         SegmentCache* segment = &state->Es;
         for (int i = 0; i < 6; i++, segment++)
         {
             if (segment->Base != (ulong)segment->Selector << 4 || segment->Limit < 0xFFFF || segment->ExpandDown || segment->Unusable)
-                return false;
+                blocking |= 1 << i;
         }
-        return true;
+        return blocking;
     }
 
     /// <summary>The guest's flags as virtual-8086 mode needs them.</summary>
