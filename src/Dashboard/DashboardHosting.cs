@@ -2,8 +2,8 @@ using Farm.Contracts.Api;
 using Farm.Dashboard.Components;
 using Farm.Dashboard.Model;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Farm.Dashboard;
 
@@ -14,14 +14,12 @@ public static class DashboardHosting
     {
         services.AddRazorComponents().AddInteractiveServerComponents();
         services.AddSingleton<LiveFeed>();
-        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton(TimeProvider.System);
         return services;
     }
 
-    public static WebApplication MapFarmDashboard(this WebApplication app)
+    public static IEndpointRouteBuilder MapFarmDashboard(this IEndpointRouteBuilder app)
     {
-        app.UseStatusCodePagesWithReExecute("/not-found", createScopeForStatusCodePages: true);
-        app.UseAntiforgery();
         app.MapStaticAssets();
         app.MapRazorComponents<App>().AddInteractiveServerRenderMode();
         return app;

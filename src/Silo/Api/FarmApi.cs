@@ -26,7 +26,7 @@ public static class FarmApi
         MapWorkers(routes);
         MapArtifacts(routes);
         routes.MapGet(FarmRoutes.Events, Events);
-        routes.MapGet("api/{**path}", (string path) => NotFound($"The API has no /api/{path}."));
+        routes.MapGet("api/{**path}", void (string? path) => throw NotFound($"The API has no /api/{path}."));
     }
 
     private static void MapGuests(IEndpointRouteBuilder routes)
@@ -78,7 +78,7 @@ public static class FarmApi
         {
             if (await farm.GetRun(id, cancel) is null)
                 throw NotFound($"There is no run {id}.");
-            return Stream(context, farm.RunEvents(id, cancel), change => change.Sequence);
+            return Stream(context, stop => farm.RunEvents(id, stop), change => change.Sequence);
         });
     }
 
@@ -122,25 +122,43 @@ public static class FarmApi
         });
     }
 
-    private static ServerSentEventsResult<FarmEvent> Events(FarmService farm, HttpContext context, long? after, CancellationToken cancel)
+    private static ServerSentEventsResult<FarmEvent> Events(FarmService farm, HttpContext context, long? after)
     {
         // a browser that comes back names the last event that it has seen
         var last = context.Request.Headers["Last-Event-ID"].ToString();
         if (long.TryParse(last, NumberStyles.None, CultureInfo.InvariantCulture, out var seen))
             after = seen;
-        return Stream(context, farm.Events(after ?? 0, cancel), change => change.Sequence);
+        return Stream(context, stop => farm.Events(after ?? 0, stop), change => change.Sequence);
     }
 
-    private static ServerSentEventsResult<T> Stream<T>(HttpContext context, IAsyncEnumerable<T> events, Func<T, long> sequence)
+    private static ServerSentEventsResult<T> Stream<T>(HttpContext context, Func<CancellationToken, IAsyncEnumerable<T>> events, Func<T, long> sequence)
     {
         context.Response.Headers.CacheControl = "no-store";
-        return TypedResults.ServerSentEvents(Items(events, sequence, context.RequestAborted));
+        // a server that stops does not wait for streams that never end by themselves
+        var stopping = context.RequestServices.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+        var stop = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stopping);
+        context.Response.RegisterForDispose(stop);
+        return TypedResults.ServerSentEvents(Items(events, sequence, stop.Token));
     }
 
-    private static async IAsyncEnumerable<SseItem<T>> Items<T>(IAsyncEnumerable<T> events, Func<T, long> sequence, [EnumeratorCancellation] CancellationToken cancel)
+    private static async IAsyncEnumerable<SseItem<T>> Items<T>(
+        Func<CancellationToken, IAsyncEnumerable<T>> events, Func<T, long> sequence, [EnumeratorCancellation] CancellationToken cancel)
     {
-        await foreach (var change in events.WithCancellation(cancel))
-            yield return new(change) { EventId = sequence(change).ToString(CultureInfo.InvariantCulture) };
+        await using var changes = events(cancel).GetAsyncEnumerator(cancel);
+        while (await Next(changes, cancel))
+            yield return new(changes.Current) { EventId = sequence(changes.Current).ToString(CultureInfo.InvariantCulture) };
+    }
+
+    private static async ValueTask<bool> Next<T>(IAsyncEnumerator<T> changes, CancellationToken cancel)
+    {
+        try
+        {
+            return await changes.MoveNextAsync();
+        }
+        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+        {
+            return false;
+        }
     }
 
     private static T? Parse<T>(string? text, string name) where T : struct, Enum

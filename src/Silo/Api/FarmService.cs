@@ -20,7 +20,7 @@ namespace Farm.Silo.Api;
 /// <summary>The farm over Postgres and grains, inside a silo.</summary>
 public sealed partial class FarmService(
     IGrainFactory grains, FarmReader reader, GuestStore guests, JobStore jobs, RunStore runs, TriageStore triage, WorkerStore workers,
-    IArtifactStore artifacts, ArtifactIndex index, FeedHub feed, FarmNews news, FarmClock clock) : IFarm
+    DurationCache durations, IArtifactStore artifacts, ArtifactIndex index, FeedHub feed, FarmNews news, FarmClock clock) : IFarm
 {
     private const int MostJobsAtOnce = 500;
 
@@ -222,14 +222,14 @@ public sealed partial class FarmService(
         if (list.All(job => job.State is JobState.Finished))
             return list;
         var forecasts = list.Any(job => job.State is JobState.Queued) ? (await Forecast()).ToDictionary(forecast => forecast.JobId) : [];
-        var durations = await jobs.Durations(cancel);
+        var history = await durations.Get(cancel);
         return
         [
             .. list.Select(job => job.State switch
             {
                 JobState.Queued when forecasts.TryGetValue(job.Id, out var forecast) => job with { WaitReason = forecast.Reason, Eta = forecast.Start },
                 JobState.Queued => job with { WaitReason = "Just queued." },
-                JobState.Running when job.StartedAt is { } start && durations.Estimate(job.GuestId, job.Kind) is { } length => job with { Eta = start + length },
+                JobState.Running when job.StartedAt is { } start && history.Estimate(job.GuestId, job.Kind) is { } length => job with { Eta = start + length },
                 _ => job,
             }),
         ];

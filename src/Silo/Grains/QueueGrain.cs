@@ -10,7 +10,7 @@ namespace Farm.Silo.Grains;
 /// <inheritdoc cref="IQueueGrain"/>
 [KeepAlive]
 internal sealed partial class QueueGrain(
-    JobStore jobs, WorkerStore workers, FarmNews news, FarmClock clock, FarmTimings timings, ILogger<QueueGrain> log) : Grain, IQueueGrain, IRemindable
+    JobStore jobs, WorkerStore workers, DurationCache durations, FarmNews news, FarmClock clock, FarmTimings timings, ILogger<QueueGrain> log) : Grain, IQueueGrain, IRemindable
 {
     private const string SweepReminder = "sweep";
 
@@ -23,6 +23,7 @@ internal sealed partial class QueueGrain(
     private QueueState? _state;
     private long _readAt;
     private bool _hintPlanned;
+    private (QueueState? State, IReadOnlyList<QueueForecast> Forecasts) _forecast = (null, []);
 
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
@@ -62,7 +63,13 @@ internal sealed partial class QueueGrain(
         return Task.CompletedTask;
     }
 
-    public async Task<IReadOnlyList<QueueForecast>> Forecast() => QueueForecaster.Forecast(await State(), clock.Now);
+    public async Task<IReadOnlyList<QueueForecast>> Forecast()
+    {
+        var state = await State();
+        if (!ReferenceEquals(state, _forecast.State))
+            _forecast = (state, QueueForecaster.Forecast(state, clock.Now));
+        return _forecast.Forecasts;
+    }
 
     public async Task Sweep()
     {
@@ -98,7 +105,7 @@ internal sealed partial class QueueGrain(
             return state;
         _readAt = clock.Time.GetTimestamp();
         var alive = (await workers.List()).Where(worker => worker.State is not (WorkerState.Dead or WorkerState.Offline)).ToList();
-        state = new(await jobs.Waiting(), await jobs.Occupying(), alive, await jobs.Durations());
+        state = new(await jobs.Waiting(), await jobs.Occupying(), alive, await durations.Get());
         _state = state;
         return state;
     }

@@ -89,7 +89,7 @@ public sealed class FarmSilo : IAsyncDisposable
         builder.Services
             .AddSingleton(options).AddSingleton(options.Timings).AddSingleton(new FarmClock(options.Time)).AddSingleton(database)
             .AddSingleton<GuestStore>().AddSingleton<WorkerStore>().AddSingleton<JobStore>().AddSingleton<RunStore>().AddSingleton<LeaseStore>()
-            .AddSingleton<CellStore>().AddSingleton<TriageStore>().AddSingleton<ArtifactIndex>()
+            .AddSingleton<DurationCache>().AddSingleton<CellStore>().AddSingleton<TriageStore>().AddSingleton<ArtifactIndex>()
             .AddSingleton<IArtifactStore>(_ => new FolderArtifactStore(options.ArtifactFolder, options.LargestArtifact, options.ArtifactQuota))
             .AddSingleton<FarmReader>().AddSingleton<FarmNews>().AddSingleton<ApiAddress>()
             .AddSingleton<FarmService>().AddSingleton<IFarm>(provider => provider.GetRequiredService<FarmService>());

@@ -50,6 +50,8 @@ public static class WorkerHost
                 });
             else
                 client.UseStaticClustering(new IPEndPoint(IPAddress.Loopback, WorkerConnection.DefaultGatewayPort));
+            // a silo that starts again listens elsewhere: it has to be found well before its worker is thought dead
+            client.Configure<GatewayOptions>(gateways => gateways.GatewayListRefreshPeriod = TimeSpan.FromSeconds(3));
             client.UseConnectionRetryFilter(async (_, cancel) =>
             {
                 // a worker may be started before its farm

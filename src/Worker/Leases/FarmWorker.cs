@@ -15,13 +15,15 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     : BackgroundService, IWorkerObserver
 {
     private static readonly TimeSpan s_signOnRetry = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_firstScan = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_attachEvery = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentDictionary<LeaseKey, (LeasedRun Run, Task Work)> _runs = new();
     private volatile TaskCompletionSource _wake = NewSignal();
     private volatile bool _draining;
+    private Task _scan = Task.CompletedTask;
     private long _scannedAt;
-    private bool _mediaChanged;
+    private volatile bool _mediaChanged;
 
     private IWorkerGrain Grain => grains.GetGrain<IWorkerGrain>(options.Id);
 
@@ -47,8 +49,8 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         DeleteLeftovers();
-        await Scan(stoppingToken);
-        _mediaChanged = false;
+        // sign on with what is known soon; the digest of a large medium is told when it is there
+        await Task.WhenAny(Scan(stoppingToken), Task.Delay(s_firstScan, options.Time, stoppingToken));
         var self = grains.CreateObjectReference<IWorkerObserver>(this);
         try
         {
@@ -74,30 +76,35 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
         var attached = 0L;
         while (!stop.IsCancellationRequested)
         {
+            // what is left until the farm thinks this worker dead, counted from when the last beat that arrived was sent
+            TimeSpan Left() => session.DeadAfter - options.Time.GetElapsedTime(answered);
             try
             {
                 if (attached == 0 || options.Time.GetElapsedTime(attached) > s_attachEvery)
                 {
-                    await Grain.Attach(session.Session, self);
+                    await Within(Grain.Attach(session.Session, self), Left());
                     attached = options.Time.GetTimestamp();
                 }
-                if (!await Beat(session))
+                var sent = options.Time.GetTimestamp();
+                var beat = Beat(session);
+                await Within(beat, Left());
+                if (!await beat)
                 {
                     LogSessionVoid();
                     return;
                 }
-                answered = options.Time.GetTimestamp();
-                await Claim(session);
+                answered = sent;
+                await Within(Claim(session), Left());
             }
-            catch (Exception e) when (!stop.IsCancellationRequested)
+            catch (Exception e)
             {
                 LogNoAnswer(e);
-                if (options.Time.GetElapsedTime(answered) > session.DeadAfter)
+                if (Left() <= TimeSpan.Zero)
                     return;
             }
             await Pause(session.BeatEvery, stop);
-            if (options.Time.GetElapsedTime(_scannedAt) > options.ScanEvery)
-                await Scan(stop);
+            if (_scan.IsCompleted && options.Time.GetElapsedTime(_scannedAt) > options.ScanEvery)
+                _ = Scan(stop);
         }
         await SignOff(session);
     }
@@ -112,7 +119,7 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
                 LogSignedOn(options.Id, session.Session, options.Slots, media.Files.Count);
                 return session;
             }
-            catch (Exception e) when (!stop.IsCancellationRequested)
+            catch (Exception e)
             {
                 LogNoAnswer(e);
                 await Pause(s_signOnRetry, stop);
@@ -208,18 +215,23 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
         }
     }
 
-    private async Task Scan(CancellationToken cancel)
+    /// <summary>Looks at the media beside the beats: hashing takes as long as it takes.</summary>
+    private Task Scan(CancellationToken cancel) => _scan = Task.Run(async () =>
     {
-        _scannedAt = options.Time.GetTimestamp();
         try
         {
-            _mediaChanged |= await media.Scan(cancel);
+            if (await media.Scan(cancel))
+            {
+                _mediaChanged = true;
+                Wake();
+            }
         }
         catch (OperationCanceledException)
         {
             // the host stops
         }
-    }
+        _scannedAt = options.Time.GetTimestamp();
+    }, CancellationToken.None);
 
     /// <summary>Until the time is over, somebody wakes us, or the host stops.</summary>
     private async Task Pause(TimeSpan time, CancellationToken stop)
@@ -231,6 +243,8 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
         if (signal.Task.IsCompleted)
             _wake = NewSignal();
     }
+
+    private Task Within(Task call, TimeSpan left) => call.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, options.Time);
 
     private void Wake() => _wake.TrySetResult();
 

@@ -44,7 +44,7 @@ public sealed class TestFarm(PostgresServer server) : IAsyncLifetime
         _silo = await FarmSilo.Start(new()
         {
             ConnectionString = ConnectionString,
-            Catalogue = Enumerable.Range(1, 40).Select(Guest).ToList(),
+            Catalogue = Enumerable.Range(1, 200).Select(Guest).ToList(),
             ArtifactFolder = _artifacts,
             LargestArtifact = 1 << 20,
             Sole = true,

@@ -25,6 +25,7 @@ public sealed class WorkerFarm : IAsyncLifetime
     private FarmSilo? _silo;
     private int _names;
 
+    public TimeSpan DeadAfter { get; init; } = TimeSpan.FromSeconds(6);
     public IFarm Farm => _silo!.Farm;
     public FarmSilo Silo => _silo!;
     public string Media => Path.Combine(_folder, "media");
@@ -36,17 +37,26 @@ public sealed class WorkerFarm : IAsyncLifetime
         await File.WriteAllTextAsync(Path.Combine(Media, "disk.img"), "a disk");
         // PostgreSQL's user has to reach its folder
         _postgres = await PrivatePostgres.Start(_folder + "-postgres", durable: false);
+        await StartSilo();
+    }
+
+    public async Task StartSilo() =>
         _silo = await FarmSilo.Start(new()
         {
-            ConnectionString = await _postgres.CreateDatabase("farm"),
+            ConnectionString = await _postgres!.CreateDatabase("farm"),
             Catalogue = [.. s_modes.Select(mode => Guest(mode, null)), Guest("changed", new string('0', 64)), Guest("slow", null, "mode-hang", hostSeconds: 1)],
             ArtifactFolder = Path.Combine(_folder, "artifacts"),
             Sole = true,
             Timings = new()
             {
-                BeatEvery = TimeSpan.FromMilliseconds(200), DeadAfter = TimeSpan.FromSeconds(3), SweepEvery = TimeSpan.FromMilliseconds(200), QuarantineAfter = 100,
+                BeatEvery = TimeSpan.FromMilliseconds(200), DeadAfter = DeadAfter, SweepEvery = TimeSpan.FromMilliseconds(200), QuarantineAfter = 100,
             },
         }, builder => builder.Logging.ClearProviders());
+
+    public async Task StopSilo()
+    {
+        await _silo!.DisposeAsync();
+        _silo = null;
     }
 
     public async ValueTask DisposeAsync()
@@ -54,7 +64,7 @@ public sealed class WorkerFarm : IAsyncLifetime
         foreach (var worker in _workers)
             await worker.DisposeAsync();
         if (_silo is not null)
-            await _silo.DisposeAsync();
+            await StopSilo();
         if (_postgres is not null)
             await _postgres.DisposeAsync();
         Directory.Delete(_folder, recursive: true);
