@@ -1,3 +1,5 @@
+using Farm.Assist.Monitor;
+
 namespace Farm.Firmware.Tests;
 
 public sealed class MemoryMapTests
@@ -52,6 +54,15 @@ public sealed class MemoryMapTests
     public void Impossible_sizes_are_refused(ulong ram)
     {
         Assert.Throws<ArgumentException>(() => new MemoryMap(ram));
+    }
+
+    [Fact]
+    public void The_assist_is_linked_for_its_places_in_the_map()
+    {
+        Assert.Equal(MemoryMap.AssistRam, MonitorLayout.Base);
+        Assert.Equal(MemoryMap.AssistBlob, MonitorLayout.BlobBase);
+        Assert.Equal(MonitorLayout.Slice(0), LoaderImage.StackTop);
+        Assert.True(MonitorLayout.Slice(MonitorLayout.MaxProcessors) <= MemoryMap.AssistRam + MemoryMap.AssistRamSize);
     }
 
     [Fact]
