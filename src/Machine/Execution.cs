@@ -69,7 +69,7 @@ internal sealed unsafe class Execution : IDisposable
 
     public VcpuExit Run(ulong budget)
     {
-        _end = Instructions + budget;
+        _end = Instructions + Math.Min(budget, ulong.MaxValue - Instructions);
         while (true)
         {
             ulong now = Instructions;
@@ -81,7 +81,7 @@ internal sealed unsafe class Execution : IDisposable
                 if (step == AssistStep.RunVcpu)
                     continue;
                 if (step == AssistStep.Unsupported)
-                    Report(_assist.Unsupported!.Bytes, OpcodeReasons.Assist, _assist.Interpreter.LastBranches());
+                    Report(_assist.Unsupported!.Bytes, OpcodeReasons.Assist);
                 return FromAssist(step);
             }
             var exit = _vcpu.Run(_end - now);
@@ -94,7 +94,7 @@ internal sealed unsafe class Execution : IDisposable
                     _assist.TakeOver();
                     break;
                 case VcpuExitReason.EmulationFailure:
-                    Report(exit.Bytes, _failureReason, _vcpu.LastBranches());
+                    Report(exit.Bytes, _failureReason);
                     return exit;
                 default:
                     return exit;
@@ -156,11 +156,16 @@ internal sealed unsafe class Execution : IDisposable
         _ => VcpuExitReason.Stopped,
     });
 
-    private void Report(byte[]? bytes, string reason, IReadOnlyList<(ulong, ulong)> branches)
+    private void Report(byte[]? bytes, string reason)
     {
         if (_unsupported.Count < MostReports)
-            _unsupported.Add(OpcodeReporter.Create(Guest, _memory, new OpcodeContext(reason, Progress, branches, Instructions, bytes)));
+            _unsupported.Add(OpcodeReporter.Create(Guest, _memory, new OpcodeContext(reason, Progress, LastBranches(), Instructions, bytes)));
     }
+
+    /// <summary>Of whoever executed the guest last, newest first, without the monitor's own.</summary>
+    private IReadOnlyList<(ulong From, ulong To)> LastBranches() => _assist.Mode == AssistMode.Interpreting
+        ? [.. _assist.Interpreter.LastBranches().Reverse()]
+        : [.. _vcpu.LastBranches().Where(branch => branch.To is < MonitorLayout.Base or >= MonitorLayout.Base + MemoryMap.AssistRamSize)];
 
     /// <summary>Flat 32-bit protected mode at the loader's first byte; everything else as after reset (SDM vol. 3, table 10-1).</summary>
     private static void SetLoaderEntry(CpuState* state, uint signature)

@@ -50,7 +50,7 @@ public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOpti
 
     public void Kick() => Cpu.Kick();
 
-    public IReadOnlyList<(ulong From, ulong To)> LastBranches() => Cpu.LastBranches();
+    public IReadOnlyList<(ulong From, ulong To)> LastBranches() => [.. Cpu.LastBranches().Reverse()];
 
     public void Dispose() => Cpu.Dispose();
 }
