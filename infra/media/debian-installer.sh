@@ -12,10 +12,10 @@ PROMPT 1
 TIMEOUT 10
 LABEL install
   LINUX linux
-  APPEND initrd=initrd.gz vga=normal fb=false
+  APPEND initrd=initrd.gz nomodeset fb=false
 LABEL shell
   LINUX linux
-  APPEND initrd=initrd.gz vga=normal fb=false rescue/enable=true
+  APPEND initrd=initrd.gz nomodeset fb=false rescue/enable=true
 CFG
     isolinux_iso "$work/cd" DEBIAN "$work/installer.iso"
     finish "$work/installer.iso" "debian-installer-$architecture.iso"

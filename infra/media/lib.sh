@@ -126,7 +126,7 @@ package_lists() {
 unpack() {
     local architecture=$1 package=$2 folder=$3 file
     package_lists "$architecture"
-    file=$cache/$(cd "$cache" && private_apt "$architecture" apt-get download --print-uris "$package" 2>"$work/apt.log" | sed -n "s/^'[^']*' \([^ ]*\) .*/\1/p")
+    file=$cache/$(cd "$work" && private_apt "$architecture" apt-get download --print-uris "$package" 2>"$work/apt.log" | sed -n "s/^'[^']*' \([^ ]*\) .*/\1/p")
     [ "$file" != "$cache/" ] || fail "the package $package ($architecture) is not in the sources of /etc/apt: $(tail -n 2 "$work/apt.log")"
     [ -f "$file" ] || (cd "$cache" && private_apt "$architecture" apt-get download "$package" >"$work/apt.log" 2>&1) || fail "cannot download $package: $(tail -n 2 "$work/apt.log")"
     dpkg-deb -x "$file" "$folder" || fail "cannot unpack $file"
