@@ -37,15 +37,17 @@ internal sealed partial class QueueGrain(
     public async Task<IReadOnlyList<Lease>> Claim(string worker, long session, int slots)
     {
         var state = await State();
-        var leases = new List<Lease>();
-        foreach (var assignment in QueuePolicy.Pick(state, worker, slots, clock.Now))
+        var picked = QueuePolicy.Pick(state, worker, slots, clock.Now);
+        var tries = await Task.WhenAll(picked.Select(job => GrainFactory.GetGrain<IJobGrain>(job.JobId).Lease(worker, session, job.Backend)));
+        var leases = tries.OfType<Lease>().ToList();
+        if (leases.Count < picked.Count)
         {
-            var lease = await GrainFactory.GetGrain<IJobGrain>(assignment.JobId).Lease(worker, session, assignment.Backend);
-            if (lease is not null)
-                leases.Add(lease);
-            else
-                LogRefused(assignment.JobId, worker);
+            LogRefused(picked.Count - leases.Count, worker);
             _state = null;
+        }
+        else if (ReferenceEquals(_state, state))
+        {
+            _state = state.With(leases, clock.Now);
         }
         if (leases.Count > 0)
             await news.WorkerChanged(worker);
@@ -110,8 +112,8 @@ internal sealed partial class QueueGrain(
         return state;
     }
 
-    [LoggerMessage(Level = LogLevel.Debug, Message = "Job {Job} was no longer to be had for {Worker}")]
-    private partial void LogRefused(long job, string worker);
+    [LoggerMessage(Level = LogLevel.Debug, Message = "{Jobs} jobs were no longer to be had for {Worker}")]
+    private partial void LogRefused(int jobs, string worker);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "The lease of job {Job} epoch {Epoch} ran out: {Worker} stopped answering")]
     private partial void LogExpired(long job, long epoch, string worker);

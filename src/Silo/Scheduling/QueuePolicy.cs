@@ -26,7 +26,25 @@ public sealed record OccupyingJob(long Id, string GuestId, JobKind Kind, Backend
 
 /// <summary>What the policy works on.</summary>
 public sealed record QueueState(
-    IReadOnlyList<WaitingJob> Waiting, IReadOnlyList<OccupyingJob> Occupying, IReadOnlyList<WorkerInfo> Workers, DurationHistory Durations);
+    IReadOnlyList<WaitingJob> Waiting, IReadOnlyList<OccupyingJob> Occupying, IReadOnlyList<WorkerInfo> Workers, DurationHistory Durations)
+{
+    /// <summary>The state after these leases were given.</summary>
+    public QueueState With(IReadOnlyList<Lease> leases, DateTimeOffset now)
+    {
+        var taken = leases.Select(lease => lease.JobId).ToHashSet();
+        return this with
+        {
+            Waiting = [.. Waiting.Where(job => !taken.Contains(job.Id))],
+            Occupying =
+            [
+                .. Occupying,
+                .. leases.Select(lease => new OccupyingJob(
+                    lease.JobId, lease.Spec.GuestId, lease.Spec.Kind, lease.Stack.Backend, lease.Worker, lease.Stack.MemoryMiB ?? lease.Spec.Plan.MemoryMiB, now)),
+            ],
+            Workers = [.. Workers.Select(worker => worker with { Busy = worker.Busy + leases.Count(lease => lease.Worker == worker.Id) })],
+        };
+    }
+}
 
 /// <summary>A job for a worker, with the backend that the worker shall use.</summary>
 public readonly record struct Assignment(long JobId, Backend Backend);
