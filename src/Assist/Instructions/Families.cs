@@ -9,5 +9,6 @@ internal static class Families
         SystemLevel.SystemLevelFamily.Register();
         Integer.Register();
         Fpu.FpuFamily.Register();
+        Simd.SimdFamily.Register();
     }
 }

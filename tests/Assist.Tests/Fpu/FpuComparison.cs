@@ -104,7 +104,7 @@ internal sealed unsafe class FpuComparison : IDisposable
             _guest.Write(DataAt + ((ulong)i * 8), *(ulong*)(frame->Data + (i * 8)));
         state->Gpr[0] = (uint)frame->Rax;
         state->Gpr[1] = (uint)frame->Rcx;
-        state->Gpr[2] = DataAt;
+        state->Gpr[2] = state->Gpr[7] = DataAt;
         state->Rflags = (uint)frame->Flags;
         _guest.Load(TestMachine.CodeAt, instruction);
         _guest.Cpu.StepOne();

@@ -14,8 +14,8 @@ internal unsafe struct FpuFrame
 }
 
 /// <summary>
-/// Runs one instruction on the host's processor between FXRSTOR and FXSAVE. Its memory operand is [RDX], which points at the
-/// frame's data; it may use RAX and RCX. Pending exceptions are not raised: nothing waits before the state is saved. x86-64 Linux only.
+/// Runs one instruction on the host's processor between FXRSTOR and FXSAVE. Its memory operand is [RDX] or [RDI], which point at
+/// the frame's data; it may use RAX and RCX. Pending exceptions are not raised: nothing waits before the state is saved. x86-64 Linux only.
 /// </summary>
 internal sealed unsafe partial class HostFpu : IDisposable
 {
@@ -64,6 +64,7 @@ internal sealed unsafe partial class HostFpu : IDisposable
         c.popfq();
         c.mov(rax, __qword_ptr[rbx + rest]);
         c.mov(rcx, __qword_ptr[rbx + rest + 8]);
+        c.mov(rdi, rdx);
         Label slot = c.CreateLabel();
         c.Label(ref slot);
         for (int i = 0; i < LongestInstruction; i++)

@@ -26,6 +26,12 @@ internal struct FloatEnvironment
     /// <summary>Significand bits of an x87 result: 24, 53 or 64.</summary>
     public int Precision;
 
+    /// <summary>MXCSR.FZ: a tiny result becomes zero where underflow is masked.</summary>
+    public bool FlushToZero;
+
+    /// <summary>MXCSR.DAZ: denormal operands count as zeros.</summary>
+    public bool DenormalsAreZeros;
+
     /// <summary>Exceptions that are masked.</summary>
     public uint Masked;
 

@@ -14,6 +14,11 @@ internal static class FloatRounding
         if (exponent <= 0)
         {
             bool tiny = exponent < 0 || !RoundsToNextPower(env.Rounding, value.Sign, high, low, cut);
+            if (tiny && env.FlushToZero && env.IsMasked(FloatException.Underflow))
+            {
+                env.Raised |= FloatException.Underflow | FloatException.Precision;
+                return (0, 0);
+            }
             if (!tiny || env.IsMasked(FloatException.Underflow) || format.Wrap == 0)
                 return RoundDenormal(ref env, value, exponent, cut, tiny);
             env.Raised |= FloatException.Underflow;
