@@ -39,19 +39,20 @@ for project in tests/*/*.csproj; do
     exe="tests/$name/bin/Release/net10.0/Farm.$name"
     log="$logs/$name.log"
     echo "== $name"
-    timeout 2400 "$exe" --no-ansi --no-progress >"$log" 2>&1
+    timeout 2400 "$exe" -noColor -noLogo >"$log" 2>&1
     code=$?
-    count() { sed -n "s/^ *$1: \([0-9]*\).*/\1/p" "$log" | tail -n 1; }
-    p=$(count succeeded) f=$(count failed) s=$(count skipped)
-    # Exit code 8: the project holds no test yet.
-    if [ -z "$p" ] || { [ $code != 0 ] && [ $code != 8 ] && [ "${f:-0}" = 0 ]; }; then
+    count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\),.*/\1/p" "$log" | tail -n 1; }
+    total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors)
+    f=$((${f:-0} + ${errors:-0}))
+    p=$((${total:-0} - f - ${s:-0}))
+    if [ -z "$total" ] || { [ $code != 0 ] && [ $f = 0 ]; }; then
         tail -n 30 "$log"
         echo "$name ended with code $code"
-        f=$((${f:-0} + 1))
+        f=$((f + 1))
     fi
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
-    [ "${f:-0}" = 0 ] || grep -E -A 12 '^(failed|\[FAIL\]|failed )' "$log" | head -n 120
-    grep -iE '^ *skipped ' "$log" | sort -u | head -n 20
+    [ $f = 0 ] || grep -A 12 -F '[FAIL]' "$log" | head -n 120
+    grep -A 1 -F '[SKIP]' "$log" | grep -v '^--' | sort | uniq -c | sort -rn | head -n 20
     echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
 done
 

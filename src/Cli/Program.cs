@@ -1,37 +1,48 @@
 using System.CommandLine;
+using Farm.Catalogue;
 using Farm.Cli;
 using Farm.Cli.Commands;
+using Farm.Contracts.Api;
 using Farm.Firmware;
 using Farm.Machine.Hypervisors;
+using Farm.Silo.Postgres;
+using Farm.Silo.Storage;
 
 var root = new RootCommand("Farm: which operating systems install and boot on the loader, VGABIOS, rombios and VM86 assist stack.")
 {
-    BootCommand.Create(),
+    UpCommand.Create(), BootCommand.Create(), RunCommand.Create(), MediaCommand.Create(), FarmConnection.Server, FarmConnection.Json,
 };
+foreach (var command in ListCommands.Create().Concat(JobCommands.Create()).Concat(RoleCommands.Create()))
+    root.Add(command);
+
 var parsed = root.Parse(args is ["help"] or [] ? ["--help"] : args);
 if (parsed.Errors.Count > 0)
 {
     foreach (var error in parsed.Errors)
         Console.Error.WriteLine($"farm: {error.Message}");
-    Console.Error.WriteLine($"farm: run `farm {parsed.CommandResult.Command.Name} --help` for the options".Replace("farm farm", "farm", StringComparison.Ordinal));
+    string verb = parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ";
+    Console.Error.WriteLine($"farm: `farm {verb}--help` shows what can be given");
     return ExitCodes.BadInput;
 }
 try
 {
     return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
 }
-catch (BadInputException e)
+catch (Exception e)
 {
-    Console.Error.WriteLine($"farm: {e.Message}");
-    return ExitCodes.BadInput;
-}
-catch (FirmwareException e)
-{
-    Console.Error.WriteLine($"farm: {e.Message}");
-    return ExitCodes.HostFailed;
-}
-catch (HostException e)
-{
-    Console.Error.WriteLine($"farm: {e.Message}");
-    return ExitCodes.HostFailed;
+    (int code, IEnumerable<string> lines) = e switch
+    {
+        BadInputException => (ExitCodes.BadInput, [e.Message]),
+        CatalogueException bad => (ExitCodes.BadInput, bad.Errors),
+        FarmException { Kind: FarmErrorKind.Unavailable } => (ExitCodes.HostFailed, [e.Message]),
+        FarmException => (ExitCodes.BadInput, [e.Message]),
+        FirmwareException or HostException or PrivatePostgresException or DatabaseException => (ExitCodes.HostFailed, [e.Message]),
+        OperationCanceledException => (ExitCodes.HostFailed, ["interrupted"]),
+        _ => (-1, Array.Empty<string>()),
+    };
+    if (code < 0)
+        throw;
+    foreach (string line in lines)
+        Console.Error.WriteLine($"farm: {line}");
+    return code;
 }

@@ -2,8 +2,8 @@ using Farm.Contracts.Api;
 using Farm.Dashboard.Components;
 using Farm.Dashboard.Model;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Farm.Dashboard;
 
@@ -14,12 +14,14 @@ public static class DashboardHosting
     {
         services.AddRazorComponents().AddInteractiveServerComponents();
         services.AddSingleton<LiveFeed>();
-        services.AddSingleton(TimeProvider.System);
+        services.TryAddSingleton(TimeProvider.System);
         return services;
     }
 
-    public static IEndpointRouteBuilder MapFarmDashboard(this IEndpointRouteBuilder app)
+    public static WebApplication MapFarmDashboard(this WebApplication app)
     {
+        app.UseStatusCodePagesWithReExecute("/not-found", createScopeForStatusCodePages: true);
+        app.UseAntiforgery();
         app.MapStaticAssets();
         app.MapRazorComponents<App>().AddInteractiveServerRenderMode();
         return app;

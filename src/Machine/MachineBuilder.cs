@@ -2,16 +2,21 @@ using Farm.Assist.Cpu;
 using Farm.Assist.Monitor;
 using Farm.Firmware;
 using Farm.Machine.Bus;
+using Farm.Machine.Devices.Acpi;
 using Farm.Machine.Devices.Chipset;
 using Farm.Machine.Devices.Cmos;
 using Farm.Machine.Devices.Dma;
+using Farm.Machine.Devices.FirmwareConfig;
 using Farm.Machine.Devices.Floppy;
 using Farm.Machine.Devices.Ide;
+using Farm.Machine.Devices.Lpt;
 using Farm.Machine.Devices.Pci;
 using Farm.Machine.Devices.Pic;
 using Farm.Machine.Devices.Pit;
 using Farm.Machine.Devices.Ps2;
+using Farm.Machine.Devices.Uart;
 using Farm.Machine.Devices.Vga;
+using Farm.Machine.Devices.Vga.Cirrus;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Memory;
 using Farm.Machine.Storage;
@@ -81,20 +86,29 @@ public static class MachineBuilder
         foreach (var drive in floppies.OfType<FloppyDrive>())
             Own(drive);
         var floppy = new FloppyController(irq.Connect(6), dma.Channel(2), clock, floppies, storage);
-        var vga = Own(new VgaDevice(clock));
+        var vga = Own(options.Vgabios == "cirrus" ? new CirrusVga(clock) : new VgaDevice(clock));
+        var com1 = new Uart16550("COM1", Uart16550.Com1, clock, irq.Connect(4));
+        var com2 = new Uart16550("COM2", Uart16550.Com2, clock, irq.Connect(3));
+        var lpt1 = new ParallelPort("LPT1", ParallelPort.Lpt1, irq.Connect(7));
         var door = new MachineDoor(ports, mmio, memory, pic);
         var vcpu = Own(partition.BindVcpu(0, door));
 
         var pci = new PciBus(ports, mmio, system, layout.RamBelow4G);
         var piix3 = new Piix3(irq);
         pci.RouteInterrupts(piix3.ConnectPin);
-        var bridge = new I440Fx(layout.RamBelow4G)
+        bool seabios = firmware.Name == "seabios";
+        var bridge = new I440Fx(layout.RamBelow4G, qemuSubsystem: seabios)
         {
             PamChanged = region => memory.SetShadow(region.Start, region.Length, region.ReadRam, region.WriteRam),
         };
         pci.Add(0, 0, bridge);
         pci.Add(1, 0, piix3);
         pci.Add(1, 1, busMaster);
+        var power = new Piix4PowerManagement(clock, irq.Connect(9), system, ports);
+        pci.Add(1, 3, power);
+        // The Bochs BIOS copies 128 KiB from a VGA's ROM over C0000h-DFFFFh; the loader has put the VGABIOS there already.
+        var rom = seabios ? firmware.VgaBioses[0].Image : default;
+        pci.Add(2, 0, vga is CirrusVga adapter ? new CirrusPciVga(adapter, partition.Memory, rom) : new BochsPciVga(vga, partition.Memory, rom));
 
         var disks = new DiskParameters?[4];
         var cdroms = new List<AtapiCdRom>();
@@ -129,7 +143,9 @@ public static class MachineBuilder
             Processors = options.Vcpus,
         });
 
-        IPortDevice[] portDevices = [pci, pic, pit, keyboard, systemPorts, dma, floppy, ata0, ata1, vga, cmos];
+        List<IPortDevice> portDevices = [pci, pic, pit, keyboard, systemPorts, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
+        if (seabios)
+            portDevices.Add(QemuConfiguration(options, layout, memory));
         foreach (var device in portDevices)
             ports.Map(device);
         mmio.Map(vga.Name, vga, VgaDevice.WindowBase, VgaDevice.WindowSize);
@@ -170,6 +186,7 @@ public static class MachineBuilder
             SystemPorts = systemPorts,
             Pic = pic,
             Keyboard = keyboard,
+            Com1 = com1,
             Vga = vga,
             Screen = new ScreenReader(vga),
             Storage = storage,
@@ -177,6 +194,36 @@ public static class MachineBuilder
             Devices = portDevices,
             Owned = owned,
         };
+    }
+
+    /// <summary>What SeaBIOS asks fw_cfg for.</summary>
+    private static FwCfg QemuConfiguration(MachineOptions options, MemoryMap layout, PcMemory memory)
+    {
+        var config = new FwCfg(memory);
+        config.Set(FwCfg.RamSize, layout.RamBelow4G);
+        config.Set(FwCfg.NoGraphic, (ushort)0);
+        config.Set(FwCfg.ProcessorCount, (ushort)options.Vcpus);
+        config.Set(FwCfg.MaximumProcessors, (ushort)options.Vcpus);
+        config.Set(FwCfg.BootMenu, (ushort)0);
+        config.Set(FwCfg.IrqZeroOverride, 1u);
+        config.SetE820(layout.E820.Select(entry => (entry.Start, entry.Length, entry.Type)));
+        config.SetBootOrder(options.Order.SelectMany(letter => BootPaths(options, letter)));
+        return config;
+    }
+
+    /// <summary>Open Firmware device paths of a letter of the boot order, as SeaBIOS writes them.</summary>
+    private static IEnumerable<string> BootPaths(MachineOptions options, char letter)
+    {
+        const string ide = "/pci@i0cf8/ide@1,1";
+        return letter switch
+        {
+            'a' => ["/pci@i0cf8/isa@1/fdc@03f0/floppy@0"],
+            'c' => options.Disks.Select((_, index) => Drive(index)),
+            'd' => options.Cdroms.Select((_, index) => Drive(Math.Max(options.Disks.Count, 2) + index)),
+            _ => [],
+        };
+
+        static string Drive(int position) => $"{ide}/drive@{position / 2}/disk@{position % 2}";
     }
 
     private static Code ParseCode(string name) => Enum.TryParse<Code>(name, ignoreCase: true, out var code) && Enum.IsDefined(code)

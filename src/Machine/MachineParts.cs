@@ -4,6 +4,7 @@ using Farm.Machine.Devices.Chipset;
 using Farm.Machine.Devices.Ide;
 using Farm.Machine.Devices.Pic;
 using Farm.Machine.Devices.Ps2;
+using Farm.Machine.Devices.Uart;
 using Farm.Machine.Devices.Vga;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Memory;
@@ -46,6 +47,8 @@ internal sealed class MachineParts : IDisposable
     public required Pic8259Pair Pic { get; init; }
 
     public required I8042 Keyboard { get; init; }
+
+    public required Uart16550 Com1 { get; init; }
 
     public required VgaDevice Vga { get; init; }
 

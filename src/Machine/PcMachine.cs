@@ -39,6 +39,7 @@ public sealed class PcMachine : IDisposable
             Stop();
         };
         parts.SystemPorts.DebugConsole = value => DebugSink?.Invoke(value);
+        parts.Com1.Output = value => SerialSink?.Invoke(value);
         parts.Clock.Source = () => Time.Now;
         parts.Clock.DeadlineChanged = deadline =>
         {

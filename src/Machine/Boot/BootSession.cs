@@ -33,12 +33,16 @@ public sealed class BootSession : IDisposable
             Script?.SerialOutput([value]);
             _serialHash.AppendData([value]);
             SerialSink?.WriteByte(value);
+            OnSerial?.Invoke(value);
         };
         _machine.DebugSink = value => DebugSink?.WriteByte(value);
     }
 
     /// <summary>Where COM1's bytes go.</summary>
     public Stream? SerialSink { get; init; }
+
+    /// <summary>Called for each byte of COM1.</summary>
+    public Action<byte>? OnSerial { get; init; }
 
     /// <summary>Where the debug ports' bytes go.</summary>
     public Stream? DebugSink { get; init; }
@@ -50,6 +54,11 @@ public sealed class BootSession : IDisposable
     public Action<BootSession>? OnPoll { get; init; }
 
     public PcMachine Machine => _machine;
+
+    /// <summary>The backend chosen.</summary>
+    public string Backend => _backend;
+
+    public int StepsTotal => _request.Script.Steps.Count;
 
     public PhaseTracker Phases => _phases;
 

@@ -1,0 +1,161 @@
+using System.CommandLine;
+using System.Net;
+using System.Runtime.InteropServices;
+using Farm.Catalogue;
+using Farm.Contracts;
+using Farm.Contracts.Api;
+using Farm.Dashboard;
+using Farm.Machine.Hypervisors;
+using Farm.Silo.Hosting;
+using Farm.Worker;
+using Farm.Worker.Hosting;
+using Farm.Worker.VmHost;
+
+namespace Farm.Cli.Commands;
+
+/// <summary>silo, worker, dashboard: one role each, for several machines; vm-run: a VM's child process.</summary>
+internal static class RoleCommands
+{
+    public static Option<int> Port { get; } = new("--port") { Description = "port of the API and the dashboard", DefaultValueFactory = _ => FarmConnection.DefaultPort };
+
+    public static Option<string?> Postgres { get; } = new("--postgres") { Description = "Npgsql connection string of the farm's database" };
+
+    public static Option<int> Slots { get; } = new("--slots") { Description = "VMs at the same time", DefaultValueFactory = _ => Math.Max(1, Environment.ProcessorCount) };
+
+    public static Option<string[]> Media { get; } = new("--media") { Description = "a folder with guest media", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
+
+    private static readonly Option<string> Listen = new("--listen") { Description = "address to listen on", DefaultValueFactory = _ => "127.0.0.1" };
+    private static readonly Option<int> SiloPort = new("--silo-port") { Description = "port for other silos", DefaultValueFactory = _ => 11111 };
+    private static readonly Option<int> GatewayPort = new("--gateway-port") { Description = "port for workers", DefaultValueFactory = _ => WorkerConnection.DefaultGatewayPort };
+    private static readonly Option<string[]> Gateway = new("--gateway") { Description = "a silo's gateway, ADDRESS:PORT", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
+    private static readonly Option<string?> Id = new("--id") { Description = "the worker's name, unique in the farm (default: this host's)" };
+
+    public static IEnumerable<Command> Create()
+    {
+        var silo = new Command("silo", "Runs a silo with the HTTP API and the dashboard.") { Postgres, Port, Listen, SiloPort, GatewayPort };
+        silo.SetAction(RunSilo);
+        yield return silo;
+        var worker = new Command("worker", "Runs a worker node.") { Postgres, Gateway, Slots, Media, Id };
+        worker.SetAction(RunWorker);
+        yield return worker;
+        var dashboard = new Command("dashboard", "Runs a dashboard for a farm elsewhere (--server).") { Port, Listen };
+        dashboard.SetAction(RunDashboard);
+        yield return dashboard;
+        var run = new Command(VmHostCommand.Verb, "Runs one VM for a worker (internal).") { Hidden = true };
+        run.SetAction((_, _) => VmHostMain.Run(new MachineRunner()));
+        yield return run;
+    }
+
+    /// <summary>A worker with the backends that work here.</summary>
+    public static WorkerOptions WorkerOptions(string? id, int slots, string[]? media)
+    {
+        if (slots is < 1 or > 256)
+            throw new BadInputException($"--slots {slots} is out of range: give 1 to 256.");
+        foreach (string folder in media ?? [])
+        {
+            if (!Directory.Exists(folder))
+                throw new BadInputException($"--media {folder}: there is no such folder.");
+        }
+        var here = Backends.All.Where(backend => backend.Unavailable is null).Select(backend => Enum.Parse<Backend>(backend.Name, ignoreCase: true)).ToList();
+        var missing = Backends.All.Where(backend => backend.Unavailable is not null).Select(backend => $"{backend.Name}: {backend.Unavailable}").ToList();
+        var options = new WorkerOptions
+        {
+            Capabilities = WorkerHost.Describe(here, [FirmwareSet.Bochs, FirmwareSet.Seabios], missing),
+            Folder = Path.Combine(FarmConnection.StateFolder, "worker"),
+            MediaFolders = FarmFolders.MediaFolders(media),
+            Slots = slots,
+        };
+        return id is null ? options : options with { Id = id };
+    }
+
+    /// <summary>Cancelled by Ctrl-C and SIGTERM.</summary>
+    public static CancellationToken Stopping()
+    {
+        var source = new CancellationTokenSource();
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            source.Cancel();
+        }
+        s_signals.Add(PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop));
+        s_signals.Add(PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop));
+        return source.Token;
+    }
+
+    private static readonly List<PosixSignalRegistration> s_signals = [];
+
+    private static async Task<int> RunSilo(ParseResult parsed, CancellationToken cancel)
+    {
+        var stopping = Stopping();
+        string database = parsed.GetValue(Postgres) ?? throw new BadInputException("--postgres CONN is needed: the connection string of the farm's database.");
+        var address = Address(parsed.GetValue(Listen)!);
+        await using var silo = await FarmSilo.Start(
+            new FarmSiloOptions
+            {
+                ConnectionString = database,
+                Catalogue = GuestCatalogue.Load(FarmFolders.Guests),
+                ArtifactFolder = Path.Combine(FarmConnection.StateFolder, "artifacts"),
+                HttpAddress = address,
+                HttpPort = parsed.GetValue(Port),
+                SiloAddress = address,
+                SiloPort = parsed.GetValue(SiloPort),
+                GatewayPort = parsed.GetValue(GatewayPort),
+            },
+            HostDashboard, app => app.MapFarmDashboard(), cancel);
+        Console.Out.WriteLine(silo.Url);
+        await Wait(stopping);
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>The dashboard's services and its static files, also where it runs from a build folder.</summary>
+    public static void HostDashboard(WebApplicationBuilder builder)
+    {
+        builder.WebHost.UseStaticWebAssets();
+        builder.Services.AddFarmDashboard();
+    }
+
+    private static async Task<int> RunWorker(ParseResult parsed, CancellationToken cancel)
+    {
+        var stopping = Stopping();
+        var gateways = new List<IPEndPoint>();
+        foreach (string text in parsed.GetValue(Gateway) ?? [])
+            gateways.Add(IPEndPoint.TryParse(text, out var end) && end.Port != 0 ? end : throw new BadInputException($"--gateway {text}: give ADDRESS:PORT."));
+        using var host = WorkerHost.CreateHost(
+            WorkerOptions(parsed.GetValue(Id), parsed.GetValue(Slots), parsed.GetValue(Media)),
+            new WorkerConnection { Gateways = gateways, ConnectionString = parsed.GetValue(Postgres) });
+        await host.StartAsync(cancel);
+        await Wait(stopping);
+        await host.StopAsync(CancellationToken.None);
+        return ExitCodes.Ok;
+    }
+
+    private static async Task<int> RunDashboard(ParseResult parsed, CancellationToken cancel)
+    {
+        var stopping = Stopping();
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(Address(parsed.GetValue(Listen)!), parsed.GetValue(Port)));
+        HostDashboard(builder);
+        builder.Services.AddSingleton<IFarm>(FarmConnection.Open(parsed));
+        await using var app = builder.Build();
+        app.MapFarmDashboard();
+        await app.StartAsync(cancel);
+        Console.Out.WriteLine(app.Urls.First());
+        await Wait(stopping);
+        return ExitCodes.Ok;
+    }
+
+    private static IPAddress Address(string text) => IPAddress.TryParse(text, out var address) ? address : throw new BadInputException($"--listen {text}: give an IP address.");
+
+    public static async Task Wait(CancellationToken stopping)
+    {
+        try
+        {
+            await Task.Delay(Timeout.Infinite, stopping);
+        }
+        catch (OperationCanceledException)
+        {
+            // asked to stop
+        }
+    }
+}

@@ -1,0 +1,246 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Farm.Catalogue;
+using Farm.Contracts;
+using Farm.Contracts.Api;
+using Farm.Contracts.Jobs;
+using Farm.Contracts.Live;
+using Farm.Contracts.Triage;
+using Farm.Machine;
+using Farm.Machine.Boot;
+using Farm.Machine.Devices.Vga;
+using Farm.Machine.Hypervisors;
+using Farm.Machine.Storage;
+
+namespace Farm.Worker.VmHost;
+
+/// <summary>Runs a job on a real machine: in the VM's child process.</summary>
+public sealed partial class MachineRunner : IVmRunner
+{
+    private static readonly TimeSpan TellEvery = TimeSpan.FromMilliseconds(200);
+    private const int LargestPicture = 512 * 1024;
+
+    public Task<RunReport> Run(VmJob job, IVmEvents events, CancellationToken cancel) => Task.Run(() => RunVm(job, events, cancel), CancellationToken.None);
+
+    private static RunReport RunVm(VmJob job, IVmEvents events, CancellationToken cancel)
+    {
+        BootRequest request;
+        try
+        {
+            request = Request(job);
+        }
+        catch (BadInputException e)
+        {
+            throw new InvalidOperationException($"The job cannot be built: {e.Message}", e);
+        }
+        using var serialLog = new FileStream(Path.Combine(job.Folder, "serial0.log"), FileMode.Create, FileAccess.ReadWrite);
+        var teller = new Teller(events);
+        using var session = new BootSession(request)
+        {
+            SerialSink = serialLog,
+            OnSerial = teller.Serial,
+            OnPoll = teller.Poll,
+            Media = name => job.Media.GetValueOrDefault(name),
+        };
+        var stack = job.Stack with { Backend = Enum.Parse<Backend>(session.Backend, ignoreCase: true), MemoryMiB = request.Machine.MemoryMiB, CpuModel = request.Machine.CpuModel, FirmwareBuild = BuildIdentity.OfThisProgram };
+        events.Started(stack);
+        session.Phases.OnReached = teller.Phase;
+        foreach (var phase in session.Phases.Reached)
+            teller.Phase(phase);
+        var report = session.Run(cancel);
+        teller.Tell(session);
+        Keep(job, session, report, serialLog, events);
+        return Convert(report, stack, session);
+    }
+
+    /// <summary>The machine that the plan asks for, media by their files, blank disks as sparse files in the run's folder.</summary>
+    private static BootRequest Request(VmJob job)
+    {
+        var plan = job.Plan;
+        var floppies = new List<string?>();
+        var disks = new List<string>();
+        var cdroms = new List<string?>();
+        foreach (var drive in plan.Drives.OrderBy(drive => drive.Slot, StringComparer.Ordinal))
+        {
+            var match = Slot().Match(drive.Slot);
+            if (!match.Success)
+                throw new BadInputException($"the plan's drive '{drive.Slot}' is unknown");
+            string? path = drive.Media is { } medium
+                ? job.Media.TryGetValue(medium, out var file) ? file : throw new BadInputException($"the medium '{medium}' was not handed over")
+                : null;
+            switch (match.Groups[1].Value)
+            {
+                case "floppy":
+                    Place(floppies, match, path);
+                    break;
+                case "cdrom":
+                    Place(cdroms, match, path);
+                    break;
+                default:
+                    disks.Add(path ?? Blank(job, drive.Slot, drive.BlankMiB));
+                    break;
+            }
+        }
+        return new BootRequest
+        {
+            Machine = new MachineOptions
+            {
+                MemoryMiB = job.Stack.MemoryMiB ?? plan.MemoryMiB,
+                CpuModel = job.Stack.CpuModel ?? plan.CpuModel ?? "p3",
+                Assist = Enum.Parse<Assist.Monitor.AssistStrength>(job.Stack.Assist.ToString()),
+                Firmware = job.Stack.Firmware.ToString().ToLowerInvariant(),
+                Vgabios = plan.Vga ?? "std",
+                Floppies = floppies,
+                Disks = disks,
+                Cdroms = cdroms,
+                Order = plan.BootOrder,
+            },
+            Backend = job.Stack.Backend.ToString().ToLowerInvariant(),
+            Script = GuestScript.Parse(GuestCatalogue.ScriptAtItsLine(plan), plan.ScriptFile),
+            GuestTimeout = plan.GuestLimitSeconds > 0 ? TimeSpan.FromSeconds(plan.GuestLimitSeconds) : TimeSpan.FromMinutes(30),
+        };
+    }
+
+    private static void Place(List<string?> drives, Match slot, string? path)
+    {
+        int index = slot.Groups[2].ValueSpan[0] - '0';
+        while (drives.Count <= index)
+            drives.Add(null);
+        drives[index] = path;
+    }
+
+    private static string Blank(VmJob job, string slot, int mebibytes)
+    {
+        string path = Path.Combine(job.Folder, $"{slot}.img");
+        using var image = RawImage.CreateBlank(path, (long)mebibytes << 20);
+        return path;
+    }
+
+    private static void Keep(VmJob job, BootSession session, BootReport report, FileStream serialLog, IVmEvents events)
+    {
+        serialLog.Flush();
+        if (serialLog.Length > 0)
+            events.Artifact(new VmArtifact { Name = "serial0.log", File = "serial0.log", ContentType = "text/plain", GuestSeconds = report.GuestSeconds });
+        File.WriteAllText(Path.Combine(job.Folder, "report.json"), report.ToJson());
+        events.Artifact(new VmArtifact { Name = "report.json", File = "report.json", ContentType = "application/json", GuestSeconds = report.GuestSeconds });
+        File.WriteAllText(Path.Combine(job.Folder, "screen.txt"), string.Join('\n', report.Screen) + "\n");
+        events.Artifact(new VmArtifact { Name = "screen.txt", File = "screen.txt", ContentType = "text/plain; charset=utf-8", GuestSeconds = report.GuestSeconds });
+        File.WriteAllBytes(Path.Combine(job.Folder, "screen.png"), session.Screenshot());
+        events.Artifact(new VmArtifact { Name = "screen.png", File = "screen.png", ContentType = "image/png", GuestSeconds = report.GuestSeconds });
+    }
+
+    private static RunReport Convert(BootReport report, StackSpec stack, BootSession session) => new()
+    {
+        Health = RunHealth.Ok,
+        Outcome = Enum.Parse<GuestOutcome>(report.Outcome.ToString()),
+        Furthest = Teller.Known(report.FurthestPhase) ?? BootPhase.Loader,
+        Summary = report.Reason,
+        GuestSeconds = report.GuestSeconds,
+        HostSeconds = report.HostSeconds,
+        Instructions = (long)report.Instructions,
+        NativeRealModeInstructions = (long)report.RealModeInstructions,
+        Exits = Counts(report.Exits),
+        AssistTraps = Counts(report.AssistTraps),
+        Interrupts = Counts(report.Interrupts),
+        // the event's JSON form is that of the wire record
+        UnsupportedOpcodes = [.. report.UnsupportedOpcodes.Select(opcode =>
+            JsonSerializer.Deserialize<UnsupportedOpcodeReport>(JsonSerializer.Serialize(opcode, FarmJson.Options), FarmJson.Options)! with
+            {
+                Screen = report.Screen,
+                GuestSeconds = report.GuestSeconds,
+            })],
+        FinalScreen = report.Screen,
+        StallVerdict = report.Outcome == BootOutcome.Hang ? report.Reason : null,
+        ClockMode = report.ClockMode,
+        StepsDone = session.Script?.StepsDone ?? 0,
+        StepsTotal = session.StepsTotal,
+        DeterminismDigest = $"{report.ScreenHash}{report.SerialHash[..16]}{report.DiskWriteHash[..16]}",
+        Stack = stack,
+    };
+
+    private static List<NamedCount> Counts(IReadOnlyDictionary<string, ulong> counts) => [.. counts.Select(entry => new NamedCount(entry.Key, (long)entry.Value))];
+
+    [GeneratedRegex("^(floppy|disk|cdrom)([0-3])$")]
+    private static partial Regex Slot();
+
+    /// <summary>Tells the worker what has happened, a few times a second of the host's time.</summary>
+    private sealed class Teller(IVmEvents events)
+    {
+        private readonly Stopwatch _since = Stopwatch.StartNew();
+        private readonly List<PhaseEvent> _phases = [];
+        private readonly StringBuilder _serial = new();
+        private ulong _stamp = ulong.MaxValue;
+
+        /// <summary>The farm's phase of that name; null for a script's own.</summary>
+        public static BootPhase? Known(string name) => name == PhaseTracker.Prompt ? BootPhase.Prompt
+            : Enum.TryParse<BootPhase>(name.Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out var phase) ? phase : null;
+
+        public void Serial(byte value) => _serial.Append((char)value);
+
+        public void Phase(PhaseReached phase) => _phases.Add(new PhaseEvent
+        {
+            Phase = Known(phase.Name) ?? (_phases.Count > 0 ? _phases[^1].Phase : BootPhase.Kernel),
+            Detail = Known(phase.Name) is null ? phase.Name : null,
+            GuestSeconds = phase.GuestSeconds,
+            HostSeconds = phase.HostSeconds,
+            Instructions = (long)phase.Instructions,
+        });
+
+        public void Poll(BootSession session)
+        {
+            if (_since.Elapsed >= TellEvery)
+                Tell(session);
+        }
+
+        public void Tell(BootSession session)
+        {
+            _since.Restart();
+            ulong stamp = session.Machine.Screen.Stamp();
+            events.Progress(new VmProgress
+            {
+                Phases = [.. _phases],
+                Screen = stamp == _stamp ? null : Screen(session),
+                Serial = _serial.ToString(),
+                Step = session.Script?.CurrentStep?.Describe(),
+                Progress = session.Script?.Progress ?? 0,
+                GuestSeconds = session.Machine.Time.Now / 1e9,
+                Instructions = (long)session.Machine.Instructions,
+            });
+            _stamp = stamp;
+            _phases.Clear();
+            _serial.Clear();
+        }
+
+        private static ScreenUpdate Screen(BootSession session)
+        {
+            double seconds = session.Machine.Time.Now / 1e9;
+            if (session.Machine.Screen.ReadText() is not { } text)
+            {
+                byte[] png = session.Screenshot();
+                var size = session.Machine.Screen.Size;
+                return new ScreenUpdate { Sequence = 0, Full = true, Mode = $"{size.Width}x{size.Height}", GuestSeconds = seconds, Png = png.Length <= LargestPicture ? png : null };
+            }
+            return new ScreenUpdate
+            {
+                Sequence = 0,
+                Full = true,
+                Columns = text.Columns,
+                Rows = text.Rows,
+                Lines = [.. Enumerable.Range(0, text.Rows).Select(row => Line(text, row))],
+                CursorRow = text.CursorVisible ? text.CursorRow : -1,
+                CursorColumn = text.CursorVisible ? text.CursorColumn : -1,
+                GuestSeconds = seconds,
+                Mode = $"text {text.Columns}x{text.Rows}",
+            };
+        }
+
+        private static ScreenLine Line(TextScreen text, int row)
+        {
+            string characters = text.Row(row);
+            byte[] attributes = [.. Enumerable.Range(0, Math.Min(characters.Length, text.Columns)).Select(column => text.Attribute(row, column))];
+            return new ScreenLine { Row = row, Text = characters, Attributes = attributes.All(attribute => attribute == 7) ? null : attributes };
+        }
+    }
+}
