@@ -41,7 +41,7 @@ for project in tests/*/*.csproj; do
     echo "== $name"
     timeout 2400 "$exe" -noColor -noLogo >"$log" 2>&1
     code=$?
-    count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\),.*/\1/p" "$log" | tail -n 1; }
+    count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\).*/\1/p" "$log" | tail -n 1; }
     total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors)
     f=$((${f:-0} + ${errors:-0}))
     p=$((${total:-0} - f - ${s:-0}))
