@@ -77,6 +77,7 @@ public static class MachineBuilder
         var pit = new Pit8254(clock, irq.Connect(0));
         var keyboard = new I8042(clock, irq.Connect(1), irq.Connect(12), system);
         var systemPorts = new SystemPorts(pit, system);
+        var numericError = new NumericErrorLatch(irq.Connect(13));
         var dma = new I8237(memory);
         var storage = Own(new StorageActivity(clock));
         var busMaster = new BusMasterIde(memory);
@@ -90,7 +91,7 @@ public static class MachineBuilder
         var com1 = new Uart16550("COM1", Uart16550.Com1, clock, irq.Connect(4));
         var com2 = new Uart16550("COM2", Uart16550.Com2, clock, irq.Connect(3));
         var lpt1 = new ParallelPort("LPT1", ParallelPort.Lpt1, irq.Connect(7));
-        var door = new MachineDoor(ports, mmio, memory, pic);
+        var door = new MachineDoor(ports, mmio, memory, pic) { NumericError = numericError };
         var vcpu = Own(partition.BindVcpu(0, door));
 
         var pci = new PciBus(ports, mmio, system, layout.RamBelow4G);
@@ -143,7 +144,7 @@ public static class MachineBuilder
             Processors = options.Vcpus,
         });
 
-        List<IPortDevice> portDevices = [pci, pic, pit, keyboard, systemPorts, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
+        List<IPortDevice> portDevices = [pci, pic, pit, keyboard, systemPorts, numericError, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
         if (seabios)
             portDevices.Add(QemuConfiguration(options, layout, memory));
         foreach (var device in portDevices)

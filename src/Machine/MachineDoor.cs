@@ -1,5 +1,6 @@
 using Farm.Assist.Cpu;
 using Farm.Machine.Bus;
+using Farm.Machine.Devices.Chipset;
 using Farm.Machine.Devices.Pic;
 using Farm.Machine.Memory;
 
@@ -15,6 +16,11 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
 
     /// <summary>The vector that the processor is to take for the guest's vector of an IRQ.</summary>
     public Func<byte, byte>? Translate { get; set; }
+
+    /// <summary>Where FERR# goes and IGNNE# comes from.</summary>
+    public NumericErrorLatch? NumericError { get; set; }
+
+    public bool IgnoreNumericError => NumericError is { IgnoreNumericError: true };
 
     /// <summary>External interrupts taken, by IRQ.</summary>
     public IReadOnlyList<ulong> Interrupts => _interrupts;
@@ -55,6 +61,8 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
         else
             mmio.Write(address, value, size);
     }
+
+    public void SetNumericError(bool level) => NumericError?.SetFerr(level);
 
     public byte AcknowledgeInterrupt()
     {

@@ -59,6 +59,11 @@ public sealed unsafe class TestMachine : ICpuDoor, IDisposable
     /// <summary>The vector that INTA answers; the line drops with it.</summary>
     public byte InterruptVector { get; set; } = 0x20;
 
+    /// <summary>FERR#.</summary>
+    public bool NumericError { get; private set; }
+
+    public bool IgnoreNumericError { get; set; }
+
     public Span<byte> Ram => new(_ram, (int)_size);
 
     /// <summary>Real mode at 1000:0000 (physical <see cref="CodeAt"/>), stack 0000:9000, IVT at 0.</summary>
@@ -262,6 +267,8 @@ public sealed unsafe class TestMachine : ICpuDoor, IDisposable
         Cpu.InterruptLine = false;
         return InterruptVector;
     }
+
+    public void SetNumericError(bool level) => NumericError = level;
 
     public void Dispose()
     {

@@ -15,4 +15,14 @@ public interface ICpuDoor
 
     /// <summary>INTA: the vector of the highest-priority pending external interrupt. Called only while the interrupt line is up.</summary>
     byte AcknowledgeInterrupt();
+
+    /// <summary>
+    /// IGNNE#: with CR0.NE clear, x87 instructions go on in spite of a pending exception. A machine without the AT's wiring leaves it off.
+    /// </summary>
+    bool IgnoreNumericError => false;
+
+    /// <summary>FERR#: an unmasked x87 exception waits for its interrupt (CR0.NE clear), or no longer does. Set again to its present level at will.</summary>
+    void SetNumericError(bool level)
+    {
+    }
 }

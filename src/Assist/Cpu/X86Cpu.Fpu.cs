@@ -5,17 +5,6 @@ public sealed unsafe partial class X86Cpu
 {
     private const ushort FpuSummary = 0x80;
 
-    private bool _ferr;
-
-    /// <summary>Raised when the FERR# pin changes; true: asserted. The board latches it into IRQ 13.</summary>
-    public event Action<bool>? FerrChanged;
-
-    /// <summary>IGNNE#: instructions go on in spite of a pending exception. The board asserts it on a write to port F0h until FERR# goes.</summary>
-    public bool IgnoreNumericError { get; set; }
-
-    /// <summary>Level of the FERR# pin.</summary>
-    public bool Ferr => _ferr;
-
     /// <summary>
     /// A waiting instruction met a pending exception. #MF with CR0.NE. Without it: true, it may execute (IGNNE#), or false, the
     /// processor has asserted FERR# and stays before the instruction until an interrupt takes it elsewhere.
@@ -24,13 +13,9 @@ public sealed unsafe partial class X86Cpu
     {
         if ((State->Cr0 & ControlRegisters.Cr0NE) != 0)
             throw Fault(Vectors.MF);
-        if (IgnoreNumericError)
+        if (Door.IgnoreNumericError)
             return true;
-        if (!_ferr)
-        {
-            _ferr = true;
-            FerrChanged?.Invoke(true);
-        }
+        Door.SetNumericError(true);
         State->Rip = InstructionStart;
         EndBlock();
         return false;
@@ -39,10 +24,7 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Takes FERR# back when no exception is pending any more.</summary>
     internal void UpdateFerr()
     {
-        if (!_ferr || (State->FpuStatus & FpuSummary) != 0)
-            return;
-        _ferr = false;
-        IgnoreNumericError = false;
-        FerrChanged?.Invoke(false);
+        if ((State->FpuStatus & FpuSummary) == 0)
+            Door.SetNumericError(false);
     }
 }
