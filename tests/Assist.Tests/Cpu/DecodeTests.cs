@@ -163,10 +163,11 @@ public unsafe class DecodeTests
     [InlineData("486", "0F1FC0", true)]
     [InlineData("p3", "F30F1EFA", false)]
     [InlineData("x86-64", "C5F877", true)]
-    public void The_model_decides_which_opcodes_exist(string model, string bytes, bool undefined)
+    public unsafe void The_model_decides_which_opcodes_exist(string model, string bytes, bool undefined)
     {
         using var machine = new TestMachine(CpuModel.Find(model));
         machine.SetUpProtected();
+        machine.Cpu.State->Cr4 |= ControlRegisters.Cr4OSFXSR;
         machine.Load(TestMachine.CodeAt, Convert.FromHexString(bytes));
         machine.Cpu.Run(1);
         Assert.Equal(undefined, machine.Cpu.LastFault.Vector == Vectors.UD);
