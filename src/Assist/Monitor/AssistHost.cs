@@ -161,6 +161,7 @@ public sealed unsafe partial class AssistHost : IDisposable
                 Mode = AssistMode.Interpreting;
                 break;
             default:
+                _monitor.Restore(_image);
                 Vm86State.EnterFlat(state, _image.Start);
                 state->Gpr[0] = (ulong)_options.Strength;
                 state->Gpr[1] = _options.Model.Signature;
@@ -273,6 +274,18 @@ public sealed unsafe partial class AssistHost : IDisposable
         _end = end;
         if (end < _cpu.Deadline)
             _cpu.Deadline = end;
+    }
+
+    /// <summary>Latches a non-maskable interrupt in the interpreter. False: the processor has the guest, and is to latch it.</summary>
+    public bool PendNmi()
+    {
+        if (Mode != AssistMode.Interpreting)
+        {
+            _halted = false;
+            return false;
+        }
+        _cpu.PendNmi();
+        return true;
     }
 
     /// <summary>Makes <see cref="Run"/> return soon; any thread.</summary>

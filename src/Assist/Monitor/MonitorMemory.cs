@@ -24,6 +24,9 @@ internal sealed class MonitorMemory(PhysicalMemory memory, int processor)
         return MemoryMarshal.Read<uint>(value);
     }
 
+    /// <summary>Puts the monitor's shared part back as it was built.</summary>
+    public void Restore(MonitorImage image) => memory.Write(MonitorLayout.Base, image.Monitor.Span);
+
     public MonitorFrame ReadFrame()
     {
         MonitorFrame frame = default;

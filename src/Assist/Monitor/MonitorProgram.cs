@@ -189,9 +189,9 @@ internal static class MonitorProgram
         c.mov(es, ax);
         c.mov(ebp, esp);
         c.and(ebp, unchecked((int)SliceMask));
-        c.test(__dword_ptr[esp + FrameFlags], FlagVm);
-        c.jz(code["panic"]);
         c.movzx(ebx, __byte_ptr[esp + FrameVector]);
+        c.test(__dword_ptr[esp + FrameFlags], FlagVm);
+        c.jz(code["in_monitor"]);
         c.cmp(bl, 13);
         c.je(code["trap"]);
         c.cmp(bl, 12);
@@ -232,7 +232,12 @@ internal static class MonitorProgram
         c.mov(__byte_ptr[ebp + Layout.CallVector], bl);
         c.mov(al, (byte)MonitorCall.Reflect);
         c.jmp(code["call"]);
-        code.Place("panic");
+        // A data breakpoint on the guest's stack, or an NMI, in the monitor itself passes unseen; anything else is the end.
+        code.Place("in_monitor");
+        c.cmp(bl, 1);
+        c.je(code["resume"]);
+        c.cmp(bl, 2);
+        c.je(code["resume"]);
         c.mov(al, (byte)MonitorCall.Panic);
         c.jmp(code["call"]);
         code.Place("trap");

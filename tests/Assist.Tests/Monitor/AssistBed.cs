@@ -134,34 +134,41 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
             ulong now = Instructions + Assist.Instructions;
             if (now >= end)
                 return AssistStep.Budget;
-            if (Assist.Busy)
-            {
-                var step = Assist.Run(end - now);
-                if (step != AssistStep.RunVcpu)
-                    return step;
-                continue;
-            }
-            bool real = (State->Cr0 & ControlRegisters.Cr0PE) == 0;
-            switch (Cpu.Run(end - now))
-            {
-                case StopReason.AssistCall:
-                    break;
-                case StopReason.RealModeEntered:
-                    Assist.TakeOver();
-                    break;
-                case StopReason.Halted:
-                    return AssistStep.Halted;
-                case StopReason.Shutdown:
-                    return AssistStep.Shutdown;
-                case StopReason.Unsupported:
-                    return AssistStep.Unsupported;
-                case StopReason.Kicked:
-                    return AssistStep.Kicked;
-                case StopReason.Stopped:
-                    return AssistStep.Stopped;
-            }
-            if (real)
-                RealModeRuns++;
+            if (Turn(end - now) is { } step)
+                return step;
+        }
+    }
+
+    /// <summary>One instruction of whoever is on turn.</summary>
+    public void Step() => Turn(1);
+
+    /// <summary>Lets the assist or the processor run; null when the other is to go on.</summary>
+    private AssistStep? Turn(ulong budget)
+    {
+        if (Assist.Busy)
+        {
+            var step = Assist.Run(budget);
+            return step == AssistStep.RunVcpu ? null : step;
+        }
+        if ((State->Cr0 & ControlRegisters.Cr0PE) == 0)
+            RealModeRuns++;
+        switch (Cpu.Run(budget))
+        {
+            case StopReason.RealModeEntered:
+                Assist.TakeOver();
+                return null;
+            case StopReason.Halted:
+                return AssistStep.Halted;
+            case StopReason.Shutdown:
+                return AssistStep.Shutdown;
+            case StopReason.Unsupported:
+                return AssistStep.Unsupported;
+            case StopReason.Kicked:
+                return AssistStep.Kicked;
+            case StopReason.Stopped:
+                return AssistStep.Stopped;
+            default:
+                return null;
         }
     }
 
@@ -209,6 +216,7 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
     {
         Memory.Write(0xFFFF0, [0xEA, 0, 0, 0, 0x10]);
         Memory.Write(MonitorLayout.BlobBase, Image.Blob.Span);
+        State->Cr0 = ControlRegisters.Cr0ET;
         Vm86State.EnterReal(State, model.Signature, null);
         State->FpuControl = 0x37F;
         State->FpuTag = 0xFFFF;
