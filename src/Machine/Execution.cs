@@ -130,6 +130,14 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>INIT of the processor alone: real mode at F000:FFF0, everything else stays.</summary>
     public void Init() => _assist.Start();
 
+    /// <summary>The time stamp counter goes on while the processor is idle.</summary>
+    public void PassTicks(ulong ticks)
+    {
+        // One of the two holds the guest's counter; whoever takes over derives its own from that.
+        _vcpu.State->TscOffset += ticks;
+        _assist.Interpreter.State->TscOffset += ticks;
+    }
+
     public void Kick()
     {
         _vcpu.Kick();

@@ -196,7 +196,10 @@ public sealed class PcMachine : IDisposable
             End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Parts.Execution.Where()}");
             return;
         }
+        long before = Time.Now;
         Time.IdleUntil(deadline, Parts.Wake);
+        if (Time is InstructionTime)
+            Parts.Execution.PassTicks((ulong)((Time.Now / InstructionTime.NanosecondsPerInstruction) - (before / InstructionTime.NanosecondsPerInstruction)));
     }
 
     private void Stop()
