@@ -77,7 +77,7 @@ public sealed unsafe partial class X86Cpu
                 State->MiscEnable = value;
                 return;
             case MsrPat when Model.Has(CpuFeatures.Pat):
-                RequireMsr(IsMemoryTypes(value));
+                RequireMsr(IsMemoryTypes(value, uncachedMinus: true));
                 State->Pat = value;
                 return;
             case MsrMtrrDefault when Model.Has(CpuFeatures.Mtrr):
@@ -93,7 +93,7 @@ public sealed unsafe partial class X86Cpu
         }
         if (Model.Has(CpuFeatures.LongMode) && WriteLongModeMsr(index, value))
             return;
-        RequireMsr(IsPlainMsr(index));
+        RequireMsr(IsPlainMsr(index) && IsMtrrValue(index, value));
         _plainMsrs[index] = value;
     }
 
@@ -163,14 +163,25 @@ public sealed unsafe partial class X86Cpu
         _ => false,
     };
 
+    /// <summary>Memory types of fixed MTRRs; type and reserved bits of variable ones (SDM vol. 3, 11.11.2).</summary>
+    private bool IsMtrrValue(uint index, ulong value) => index switch
+    {
+        0x250 or 0x258 or 0x259 or (>= 0x268 and <= 0x26F) => IsMemoryTypes(value, uncachedMinus: false),
+        >= 0x200 and <= 0x20F when (index & 1) == 0 => (value & 0xF00) == 0 && IsMemoryType((byte)value) && value >> Memory.AddressBits == 0,
+        >= 0x200 and <= 0x20F => (value & 0x7FF) == 0 && value >> Memory.AddressBits == 0,
+        _ => true,
+    };
+
     private static bool IsMemoryType(int type) => type is 0 or 1 or 4 or 5 or 6;
 
-    private static bool IsMemoryTypes(ulong types)
+    /// <param name="types">Eight of them, a byte each.</param>
+    /// <param name="uncachedMinus">Type 7 is allowed: PAT.</param>
+    private static bool IsMemoryTypes(ulong types, bool uncachedMinus)
     {
         for (int i = 0; i < 64; i += 8)
         {
             var type = (byte)(types >> i);
-            if (!IsMemoryType(type) && type != 7)
+            if (!IsMemoryType(type) && !(uncachedMinus && type == 7))
                 return false;
         }
         return true;

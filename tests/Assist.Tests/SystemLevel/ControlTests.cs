@@ -206,7 +206,7 @@ public sealed unsafe class ControlTests : IDisposable
         _machine.State->Gpr[1] = 0x12345;
         _machine.Code(32, a => a.rdmsr());
         Assert.Equal(0u, _machine.StepToFault(Vectors.GP));
-        foreach (uint index in new uint[] { 0x174, 0x175, 0x176, 0x200, 0x2FF, 0x8B })
+        foreach (uint index in new uint[] { 0x174, 0x175, 0x176, 0x2FF, 0x8B })
         {
             _machine.Cpu.WriteMsr(index, 0xC00);
             Assert.Equal(0xC00u, _machine.Cpu.ReadMsr(index));
@@ -218,6 +218,9 @@ public sealed unsafe class ControlTests : IDisposable
     {
         Assert.Throws<GuestFault>(() => _machine.Cpu.WriteMsr(0x277, 2));
         Assert.Throws<GuestFault>(() => _machine.Cpu.WriteMsr(0x2FF, 3));
+        Assert.Throws<GuestFault>(() => _machine.Cpu.WriteMsr(0x250, 7));
+        Assert.Throws<GuestFault>(() => _machine.Cpu.WriteMsr(0x200, 0x100));
+        Assert.Throws<GuestFault>(() => _machine.Cpu.WriteMsr(0x201, 0x400));
         Assert.Throws<GuestFault>(() => _machine.Cpu.WriteMsr(0xC0000080, 0x8000));
     }
 

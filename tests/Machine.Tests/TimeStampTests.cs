@@ -1,0 +1,86 @@
+using Farm.Assist.Monitor;
+using Farm.Machine.Hypervisors;
+using Farm.Machine.Hypervisors.Soft;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Farm.Machine.Tests;
+
+/// <summary>A boot sector reads the time stamp counter around an idle wait of eight timer ticks.</summary>
+public sealed class TimeStampTests : IDisposable
+{
+    private const double TicksOf18Hz = 8 * 65536 / 1193182.0 * 100_000_000;
+    private readonly string _floppy = Path.Combine(Path.GetTempPath(), $"farm-tsc-{Guid.NewGuid():N}.img");
+
+    public void Dispose() => File.Delete(_floppy);
+
+    [Theory]
+    [InlineData(AssistStrength.Vm86)]
+    [InlineData(AssistStrength.Full)]
+    [InlineData(AssistStrength.Native)]
+    public void Counter_goes_on_while_the_guest_halts(AssistStrength strength)
+    {
+        File.WriteAllBytes(_floppy, Image());
+        var sent = new List<byte>();
+        PcMachine machine;
+        try
+        {
+            machine = MachineBuilder.Build(new MachineOptions { Floppies = [_floppy], Assist = strength }, new SoftHypervisor());
+        }
+        catch (Exception e) when (e is BadInputException or HostException or IOException)
+        {
+            Assert.Skip($"No firmware to boot with: {e.Message}");
+            return;
+        }
+        using (machine)
+        {
+            bool started = false;
+            machine.DebugSink = value =>
+            {
+                started |= value == 0xA5;
+                if (started)
+                    sent.Add(value);
+            };
+            machine.Run(30_000_000_000);
+        }
+        Assert.True(sent.Count >= 5, $"The boot sector sent {sent.Count} bytes.");
+        uint ticks = BitConverter.ToUInt32([.. sent.Skip(1).Take(4)]);
+        Assert.InRange(ticks, TicksOf18Hz * 0.98, TicksOf18Hz * 1.02);
+    }
+
+    private static byte[] Image()
+    {
+        var a = new Assembler(16);
+        Label wait = a.CreateLabel(), stop = a.CreateLabel();
+        a.sti();
+        a.hlt();
+        a.rdtsc();
+        a.mov(ebx, eax);
+        a.mov(cx, 8);
+        a.Label(ref wait);
+        a.hlt();
+        a.loop(wait);
+        a.rdtsc();
+        a.sub(eax, ebx);
+        a.mov(ebx, eax);
+        a.mov(al, 0xA5);
+        a.@out(0xE9, al);
+        a.mov(eax, ebx);
+        for (int i = 0; i < 4; i++)
+        {
+            a.@out(0xE9, al);
+            a.shr(eax, 8);
+        }
+        a.cli();
+        a.Label(ref stop);
+        a.hlt();
+        a.jmp(stop);
+        using var stream = new MemoryStream();
+        a.Assemble(new StreamCodeWriter(stream), 0x7C00);
+        byte[] image = new byte[1440 * 1024];
+        stream.ToArray().CopyTo(image, 0);
+        image[510] = 0x55;
+        image[511] = 0xAA;
+        return image;
+    }
+}
