@@ -43,10 +43,13 @@ internal static class RunCommand
                 },
                 Priority = parsed.GetValue(Priority),
                 RequestedBy = "cli",
+                OnlyWithMedia = true,
             },
             cancel);
         foreach (string skipped in created.Skipped)
             Console.Error.WriteLine($"farm: {skipped}");
+        if (created.Jobs.Count == 0)
+            return ExitCodes.BadInput;
         if (!parsed.GetValue(Wait))
         {
             if (json)

@@ -54,7 +54,7 @@ internal static class UpCommand
                 builder =>
                 {
                     // the terminal shows the jobs; what they do in detail is on the page
-                    builder.Logging.SetMinimumLevel(LogLevel.Warning);
+                    builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Orleans", LogLevel.Error).AddFilter("Microsoft", LogLevel.Error);
                     RoleCommands.HostDashboard(builder);
                     builder.Services.AddFarmWorker(worker);
                 },
@@ -63,7 +63,7 @@ internal static class UpCommand
             try
             {
                 Console.Out.WriteLine($"farm: {silo.Url}");
-                await Serve(silo.Farm, stopping);
+                await Serve(silo.Farm, catalogue, stopping);
                 Console.Out.WriteLine($"farm: {silo.Url}  (Ctrl-C stops the farm; results are kept)");
                 await RoleCommands.Wait(stopping);
                 Say("stopping");
@@ -81,17 +81,20 @@ internal static class UpCommand
     }
 
     /// <summary>Queues what has no result yet and whose media are at hand, shows it run, prints the matrix.</summary>
-    private static async Task Serve(IFarm farm, CancellationToken cancel)
+    private static async Task Serve(IFarm farm, IReadOnlyList<CatalogueEntry> catalogue, CancellationToken cancel)
     {
         await WaitForMedia(farm, cancel);
         var matrix = await farm.GetMatrix(null, cancel);
-        var untried = matrix.Rows.SelectMany(row => new[] { row.Disk, row.Install }).Where(cell => !cell.Undefined && cell.State is CellState.NotTried).ToList();
+        var untried = matrix.Rows.SelectMany(row => new[] { row.Disk, row.Install }).Where(cell => !cell.Undefined && cell.State is CellState.NotTried);
+
+        // what ends soon goes first, so that the matrix fills quickly
+        var limits = catalogue.SelectMany(entry => entry.Plans).ToDictionary(plan => (plan.GuestId, plan.Kind), plan => plan.GuestLimitSeconds);
         var jobs = new List<JobInfo>();
-        foreach (var kind in new[] { JobKind.Disk, JobKind.Install })
+        int priority = 0;
+        foreach (var group in untried.GroupBy(cell => (Limit: limits.GetValueOrDefault((cell.GuestId, cell.Kind)), cell.Kind)).OrderBy(group => group.Key.Limit))
         {
-            var guests = untried.Where(cell => cell.Kind == kind).Select(cell => cell.GuestId).ToList();
-            if (guests.Count > 0)
-                jobs.AddRange((await farm.CreateJobs(new JobRequest { Guests = guests, Kind = kind, OnlyWithMedia = true, RequestedBy = "farm up" }, cancel)).Jobs);
+            var request = new JobRequest { Guests = [.. group.Select(cell => cell.GuestId)], Kind = group.Key.Kind, OnlyWithMedia = true, Priority = Math.Max(priority--, -100), RequestedBy = "farm up" };
+            jobs.AddRange((await farm.CreateJobs(request, cancel)).Jobs);
         }
         if (jobs.Count > 0)
         {
