@@ -164,7 +164,7 @@ public sealed class AtaDiskTests
             Assert.Equal(Data, rig.AlternateStatus);
             for (int i = done; i < Math.Min(done + block, Count); i++)
                 rig.WriteData(TestImage.Sector(9000 + i));
-            Assert.Equal(AtaStatus.BSY, rig.AlternateStatus & (AtaStatus.BSY | AtaStatus.DRQ));
+            Assert.Equal(done + block < Count ? Data : Done, rig.AlternateStatus); // the Bochs BIOS does not wait here
         }
         rig.Expect(Done);
         Assert.Equal((Count + block - 1) / block, rig.Interrupts);

@@ -102,7 +102,8 @@ public sealed partial class AtaDisk : AtaDevice, IDisposable
 
     private void StartWrite(int block, bool extended)
     {
-        _dataOut = () => After(Channel.Timing.SectorNs * _inBuffer, WriteBlock);
+        // A block is taken at once, into the write cache: the Bochs BIOS does not wait for BSY to clear after the data of a write.
+        _dataOut = WriteBlock;
         if (Begin(block, extended, writing: true))
             RequestBlock(interrupt: false);
     }
