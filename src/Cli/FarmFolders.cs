@@ -2,10 +2,10 @@ using Farm.Worker.Media;
 
 namespace Farm.Cli;
 
-/// <summary>Where this checkout keeps what: guests, recipes, media, the farm's state.</summary>
+/// <summary>Where this checkout keeps what: guests (or FARM_GUESTS), recipes, media, the farm's state.</summary>
 internal static class FarmFolders
 {
-    public static string Guests => Path.Combine(FarmConnection.Root, "guests");
+    public static string Guests => Environment.GetEnvironmentVariable("FARM_GUESTS") is { Length: > 0 } folder ? folder : Path.Combine(FarmConnection.Root, "guests");
 
     public static string Recipes => Path.Combine(FarmConnection.Root, "infra", "media");
 

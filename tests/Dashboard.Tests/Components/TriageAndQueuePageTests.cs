@@ -1,0 +1,66 @@
+using Bunit;
+using Farm.Contracts.Api;
+using Farm.Contracts.Jobs;
+using Farm.Contracts.Live;
+using Farm.Contracts.Triage;
+using Farm.Dashboard.Components.Pages;
+
+namespace Farm.Dashboard.Tests.Components;
+
+public sealed class TriageAndQueuePageTests : PageTest
+{
+    [Fact]
+    public void A_group_marks_the_failing_instruction_and_names_what_it_blocks()
+    {
+        Farm.Triage["0123456789ab"] = Sample.Triage("0123456789ab");
+        var page = OpenGroup();
+        var failing = Assert.Single(page.FindAll("pre.code .failing"));
+        Assert.StartsWith("> 0000:7C05", failing.TextContent, StringComparison.Ordinal);
+        Assert.Contains("rdpmc", failing.TextContent, StringComparison.Ordinal);
+        Assert.Equal("/runs/7", page.Find("[data-list=blocked] a").GetAttribute("href"));
+        Assert.Contains("1234ABCD", page.Find(".registers").TextContent, StringComparison.Ordinal);
+        Assert.Contains("boot loader", page.Markup, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_groups_status_can_be_set()
+    {
+        Farm.Triage["0123456789ab"] = Sample.Triage("0123456789ab");
+        OpenGroup().Find("select").Change("FixClaimed");
+        Assert.Equal(TriageStatus.FixClaimed, Assert.Single(Farm.Edits).Status);
+    }
+
+    [Fact]
+    public void The_queue_cancels_what_waits_and_repeats_what_is_done()
+    {
+        Farm.Jobs.AddRange([Sample.Job(2, "freedos", JobState.Queued) with { WaitReason = "no worker is online" }, Sample.Job(1, "grub2", JobState.Finished) with { Health = RunHealth.Ok, Outcome = GuestOutcome.Pass }]);
+        var page = Render<QueuePage>();
+        Assert.Contains("no worker is online", page.Find("[data-job='2']").TextContent, StringComparison.Ordinal);
+        page.Find("[data-job='2'] button").Click();
+        page.Find("[data-job='1'] button").Click();
+        Assert.Equal([2L], Farm.Cancelled);
+        Assert.Equal([1L], Farm.Reruns);
+    }
+
+    [Fact]
+    public async Task A_changed_job_changes_its_row()
+    {
+        Farm.Jobs.Add(Sample.Job(2, "freedos", JobState.Queued));
+        var page = Render<QueuePage>();
+        Farm.Jobs[0] = Sample.Job(2, "freedos", JobState.Running) with { Phase = BootPhase.Kernel, Progress = 0.5, RunId = 8 };
+        await Happens(new FarmEvent { Kind = FarmEventKind.JobChanged, Sequence = 11, Job = Farm.Jobs[0] });
+        Assert.StartsWith("kernel 50", page.Find("[data-job='2'] a[href='/runs/8']").TextContent, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_refused_cancel_is_shown()
+    {
+        Farm.Jobs.Add(Sample.Job(2, "freedos", JobState.Queued));
+        Farm.Refusal = new FarmException(FarmErrorKind.Unavailable, "The database does not answer.");
+        var page = Render<QueuePage>();
+        page.Find("[data-job='2'] button").Click();
+        Assert.Equal("The database does not answer.", page.Find("[role=alert]").TextContent);
+    }
+
+    private IRenderedComponent<TriageGroupPage> OpenGroup() => Render<TriageGroupPage>(parameters => parameters.Add(page => page.Fingerprint, "0123456789ab"));
+}
