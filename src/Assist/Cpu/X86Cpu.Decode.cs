@@ -92,6 +92,8 @@ public sealed unsafe partial class X86Cpu
         if (entry->Tag != page)
         {
             Walked walked = Walk(linear, AccessFetch | (user ? AccessUser : 0));
+            if (entry->Tag == NoTag)
+                _codeFilled.Add((ushort)(entry - _codeTlbs));
             entry->Tag = page;
             entry->Page = walked.Page | (walked.Global ? 1u : 0);
         }
@@ -226,10 +228,10 @@ public sealed unsafe partial class X86Cpu
     /// <summary>A page came to hold code: stores to it must be seen from now on.</summary>
     private void OnCodeMarked(ulong page)
     {
-        for (int i = 0; i < 2 * TlbSize; i++)
+        foreach (ushort slot in _filled.Slots(2 * TlbSize))
         {
-            if (_tlbs[i].Page >> 12 == page && _tlbs[i].WriteTag != NoTag)
-                _tlbs[i].WriteTag |= TagIndirect;
+            if (_tlbs[slot].Page >> 12 == page && _tlbs[slot].WriteTag != NoTag)
+                _tlbs[slot].WriteTag |= TagIndirect;
         }
     }
 

@@ -52,6 +52,12 @@ public sealed unsafe partial class X86Cpu
     private readonly CodeTlbEntry* _codeTlbs = (CodeTlbEntry*)NativeMemory.AlignedAlloc(2 * CodeTlbSize * (nuint)sizeof(CodeTlbEntry), 64);
     private const int CodeTlbSize = 256;
 
+    /// <summary>
+    /// Slots of the TLB and of the code TLB that were filled since they were last empty, so that a flush visits only these: boot
+    /// loaders switch modes by the million with a few pages in use. Beyond its size a list is no use and the flush visits all.
+    /// </summary>
+    private readonly SlotList _filled = new(), _codeFilled = new();
+
     /// <summary>The TLB of the fast paths.</summary>
     private TlbEntry* _tlb;
 
@@ -64,17 +70,26 @@ public sealed unsafe partial class X86Cpu
     public void FlushTlb(bool keepGlobal = false)
     {
         keepGlobal &= (State->Cr4 & ControlRegisters.Cr4PGE) != 0;
-        for (int i = 0; i < 2 * TlbSize; i++)
+        int kept = 0;
+        foreach (ushort slot in _filled.Slots(2 * TlbSize))
         {
-            TlbEntry* entry = _tlbs + i;
-            if (!keepGlobal || (entry->Page & 1) == 0)
+            TlbEntry* entry = _tlbs + slot;
+            if (keepGlobal && (entry->Page & 1) != 0 && entry->ReadTag != NoTag)
+                _filled.Keep(slot, kept++);
+            else
                 entry->ReadTag = entry->WriteTag = NoTag;
         }
-        for (int i = 0; i < 2 * CodeTlbSize; i++)
+        _filled.Trim(kept);
+        kept = 0;
+        foreach (ushort slot in _codeFilled.Slots(2 * CodeTlbSize))
         {
-            if (!keepGlobal || (_codeTlbs[i].Page & 1) == 0)
-                _codeTlbs[i].Tag = NoTag;
+            CodeTlbEntry* entry = _codeTlbs + slot;
+            if (keepGlobal && (entry->Page & 1) != 0 && entry->Tag != NoTag)
+                _codeFilled.Keep(slot, kept++);
+            else
+                entry->Tag = NoTag;
         }
+        _codeFilled.Trim(kept);
         if (!keepGlobal)
         {
             _largeLow = ulong.MaxValue;
@@ -149,6 +164,8 @@ public sealed unsafe partial class X86Cpu
     private void Fill(TlbEntry* entry, ulong page, Walked walked)
     {
         PageKind kind = Memory.KindAt(walked.Page);
+        if (entry->ReadTag == NoTag)
+            _filled.Add((ushort)(entry - _tlbs));
         entry->Page = walked.Page | (walked.Global ? 1u : 0);
         bool readable = (kind & PageKind.Readable) != 0;
         entry->ReadTag = page | (readable ? 0 : TagIndirect);
