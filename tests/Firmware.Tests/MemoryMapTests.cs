@@ -61,7 +61,7 @@ public sealed class MemoryMapTests
     {
         Assert.Equal(MemoryMap.AssistRam, MonitorLayout.Base);
         Assert.Equal(MemoryMap.AssistBlob, MonitorLayout.BlobBase);
-        Assert.Equal(MonitorLayout.Slice(0), LoaderImage.StackTop);
+        Assert.Equal(LoaderImage.StackTop, MonitorLayout.Slice(0));
         Assert.True(MonitorLayout.Slice(MonitorLayout.MaxProcessors) <= MemoryMap.AssistRam + MemoryMap.AssistRamSize);
     }
 

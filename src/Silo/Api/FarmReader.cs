@@ -2,9 +2,9 @@ using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Matrix;
 using Farm.Contracts.Workers;
-using Farm.Silo.Verdicts;
 using Farm.Silo.Scheduling;
 using Farm.Silo.Storage;
+using Farm.Silo.Verdicts;
 
 namespace Farm.Silo.Api;
 

@@ -67,8 +67,16 @@ internal static class RunFollower
         var detail = (await runs.Detail(runId, cancel))!;
         return new()
         {
-            RunId = runId, Sequence = long.MaxValue, Phases = detail.Phases, Screen = detail.Screen, Serial = detail.SerialTail, Progress = 1, Snapshot = true,
-            GuestSeconds = detail.Report?.GuestSeconds ?? 0, Instructions = detail.Report?.Instructions ?? 0, Finished = detail.Run,
+            RunId = runId,
+            Sequence = long.MaxValue,
+            Phases = detail.Phases,
+            Screen = detail.Screen,
+            Serial = detail.SerialTail,
+            Progress = 1,
+            Snapshot = true,
+            GuestSeconds = detail.Report?.GuestSeconds ?? 0,
+            Instructions = detail.Report?.Instructions ?? 0,
+            Finished = detail.Run,
         };
     }
 

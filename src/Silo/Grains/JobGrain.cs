@@ -4,8 +4,8 @@ using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
 using Farm.Contracts.Workers;
 using Farm.Silo.Hosting;
-using Farm.Silo.Verdicts;
 using Farm.Silo.Storage;
+using Farm.Silo.Verdicts;
 using Microsoft.Extensions.Logging;
 using Orleans.Utilities;
 

@@ -52,16 +52,31 @@ internal sealed class RunLiveView(long runId)
         }
         return new()
         {
-            RunId = RunId, Sequence = ++_sequence, Phases = phases, Screen = shown, Serial = serial, Step = batch.Step,
-            Progress = batch.Progress, GuestSeconds = batch.GuestSeconds, Instructions = batch.Instructions,
+            RunId = RunId,
+            Sequence = ++_sequence,
+            Phases = phases,
+            Screen = shown,
+            Serial = serial,
+            Step = batch.Step,
+            Progress = batch.Progress,
+            GuestSeconds = batch.GuestSeconds,
+            Instructions = batch.Instructions,
         };
     }
 
     /// <summary>Everything at once, for a watcher that has just come.</summary>
     public RunEvent Snapshot() => new()
     {
-        RunId = RunId, Sequence = _sequence, Phases = [.. _phases], Screen = Screen, Serial = Serial, Step = _newest?.Step,
-        Progress = Progress, GuestSeconds = _newest?.GuestSeconds ?? 0, Instructions = _newest?.Instructions ?? 0, Snapshot = true,
+        RunId = RunId,
+        Sequence = _sequence,
+        Phases = [.. _phases],
+        Screen = Screen,
+        Serial = Serial,
+        Step = _newest?.Step,
+        Progress = Progress,
+        GuestSeconds = _newest?.GuestSeconds ?? 0,
+        Instructions = _newest?.Instructions ?? 0,
+        Snapshot = true,
     };
 
     /// <summary>The end: no more events follow.</summary>

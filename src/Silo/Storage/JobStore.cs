@@ -2,8 +2,8 @@ using Farm.Contracts;
 using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Workers;
-using Farm.Silo.Verdicts;
 using Farm.Silo.Scheduling;
+using Farm.Silo.Verdicts;
 using Npgsql;
 
 namespace Farm.Silo.Storage;

@@ -46,7 +46,10 @@ public sealed class RunStore(NpgsqlDataSource source)
             Artifacts = await source.Query("SELECT name, sha256, size, content_type, guest_seconds FROM farm.run_artifacts WHERE run_id = $1 ORDER BY name",
                 reader => new ArtifactInfo
                 {
-                    Name = reader.GetString(0), Sha256 = reader.GetString(1), Size = reader.GetInt64(2), ContentType = reader.GetString(3),
+                    Name = reader.GetString(0),
+                    Sha256 = reader.GetString(1),
+                    Size = reader.GetInt64(2),
+                    ContentType = reader.GetString(3),
                     GuestSeconds = reader.GetDouble(4),
                 }, cancel, id),
             Fingerprints = await source.Query("SELECT fingerprint FROM farm.opcode_failures WHERE run_id = $1 ORDER BY id", reader => reader.GetString(0), cancel, id),
@@ -57,8 +60,11 @@ public sealed class RunStore(NpgsqlDataSource source)
         source.Query("SELECT phase, guest_seconds, host_seconds, instructions, detail FROM farm.phases WHERE run_id = $1 ORDER BY position",
             reader => new PhaseEvent
             {
-                Phase = reader.Enum<BootPhase>(0), GuestSeconds = reader.GetDouble(1), HostSeconds = reader.GetDouble(2),
-                Instructions = reader.GetInt64(3), Detail = reader.Text(4),
+                Phase = reader.Enum<BootPhase>(0),
+                GuestSeconds = reader.GetDouble(1),
+                HostSeconds = reader.GetDouble(2),
+                Instructions = reader.GetInt64(3),
+                Detail = reader.Text(4),
             }, cancel, id);
 
     private static RunInfo Read(NpgsqlDataReader reader) => new()

@@ -59,8 +59,13 @@ public static class MatrixFold
         return job.State is JobState.Running or JobState.Leased
             ? cell with
             {
-                State = CellState.Running, Progress = job.Progress, Furthest = job.Furthest, JobId = job.Id, RunId = job.RunId,
-                Stack = job.Stack, Note = "Running: " + job.Furthest,
+                State = CellState.Running,
+                Progress = job.Progress,
+                Furthest = job.Furthest,
+                JobId = job.Id,
+                RunId = job.RunId,
+                Stack = job.Stack,
+                Note = "Running: " + job.Furthest,
             }
             : cell with { State = CellState.Queued, JobId = job.Id, Note = job.WaitReason ?? "Queued." };
     }
@@ -76,7 +81,9 @@ public static class MatrixFold
         var licence = missing.Select(medium => medium.Licence).FirstOrDefault(text => !string.IsNullOrEmpty(text));
         return new()
         {
-            GuestId = guest.Id, Kind = kind, State = CellState.NoMedia,
+            GuestId = guest.Id,
+            Kind = kind,
+            State = CellState.NoMedia,
             Note = $"No worker holds {names}." + (licence is null ? "" : " " + licence),
         };
     }

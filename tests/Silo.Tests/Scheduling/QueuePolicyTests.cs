@@ -91,12 +91,20 @@ public sealed class QueuePolicyTests
 
     internal static WaitingJob Job(long id, int priority = 0, TimeSpan waited = default, int memory = 16) => new()
     {
-        Id = id, GuestId = "g", Kind = JobKind.Disk, Stack = new() { Backend = Backend.Soft }, Priority = priority, CreatedAt = s_now - waited, MemoryMiB = memory,
+        Id = id,
+        GuestId = "g",
+        Kind = JobKind.Disk,
+        Stack = new() { Backend = Backend.Soft },
+        Priority = priority,
+        CreatedAt = s_now - waited,
+        MemoryMiB = memory,
     };
 
     internal static WorkerInfo Worker(string id, int slots = 2, int memory = 1024, Backend[]? backends = null) => new()
     {
-        Id = id, State = WorkerState.Online, Slots = slots,
+        Id = id,
+        State = WorkerState.Online,
+        Slots = slots,
         Capabilities = new() { Backends = backends ?? [Backend.Soft], Firmware = [FirmwareSet.Bochs], MemoryMiB = memory },
     };
 

@@ -129,7 +129,9 @@ public sealed class LiveTests(TestFarm farm)
 
     private static ScreenUpdate Screen(long sequence, bool full, params string?[] rows) => new()
     {
-        Sequence = sequence, Full = full, Rows = rows.Length,
+        Sequence = sequence,
+        Full = full,
+        Rows = rows.Length,
         Lines = [.. rows.Select((text, row) => (text, row)).Where(line => line.text is not null).Select(line => new ScreenLine { Row = line.row, Text = line.text! })],
     };
 }

@@ -98,7 +98,10 @@ public sealed class TriageTests(TestFarm farm)
         var lease = await worker.ClaimOne();
         await worker.Complete(lease, new()
         {
-            Health = RunHealth.Ok, Outcome = GuestOutcome.UnsupportedOpcode, Furthest = BootPhase.Post, Summary = "The assist refused an instruction.",
+            Health = RunHealth.Ok,
+            Outcome = GuestOutcome.UnsupportedOpcode,
+            Furthest = BootPhase.Post,
+            Summary = "The assist refused an instruction.",
             UnsupportedOpcodes = [opcode],
         });
         return lease.RunId;
@@ -106,7 +109,12 @@ public sealed class TriageTests(TestFarm farm)
 
     private static UnsupportedOpcodeReport Opcode(string bytes, string opcode) => new()
     {
-        Bytes = bytes, Opcode = opcode, Code = "Lmsw_rm16", Mnemonic = "lmsw", Mode = CpuMode.Vm86, Owner = "kernel",
+        Bytes = bytes,
+        Opcode = opcode,
+        Code = "Lmsw_rm16",
+        Mnemonic = "lmsw",
+        Mode = CpuMode.Vm86,
+        Owner = "kernel",
         Disassembly = [new() { Address = "F000:E05B", Bytes = "89D8", Text = "mov ax,bx" }],
     };
 }

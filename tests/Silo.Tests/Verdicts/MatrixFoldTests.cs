@@ -10,7 +10,11 @@ public sealed class MatrixFoldTests
 {
     private static readonly GuestInfo s_guest = new()
     {
-        Id = "g", Name = "G", Family = "test", Digest = "d", Kinds = [JobKind.Disk],
+        Id = "g",
+        Name = "G",
+        Family = "test",
+        Digest = "d",
+        Kinds = [JobKind.Disk],
         Media = [new() { Name = "cd", Kind = MediaKind.Cdrom, Files = ["g.iso"], UsedBy = [JobKind.Disk], State = MediaState.Present }],
     };
 
@@ -61,7 +65,12 @@ public sealed class MatrixFoldTests
 
     private static MatrixCell Cell(CellState verdict, Backend backend) => new()
     {
-        GuestId = "g", Kind = JobKind.Disk, State = verdict, Verdict = verdict, Stack = new() { Backend = backend }, At = DateTimeOffset.UnixEpoch,
+        GuestId = "g",
+        Kind = JobKind.Disk,
+        State = verdict,
+        Verdict = verdict,
+        Stack = new() { Backend = backend },
+        At = DateTimeOffset.UnixEpoch,
     };
 
     private static ActiveJob Active(JobState state, long id) =>

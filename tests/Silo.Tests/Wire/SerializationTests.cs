@@ -49,14 +49,23 @@ public sealed class SerializationTests
         var serializer = services.GetRequiredService<Serializer>();
         var lease = new Lease
         {
-            JobId = 7, Epoch = 2, RunId = 9, Worker = "w1", Stack = new() { Backend = Backend.Kvm },
+            JobId = 7,
+            Epoch = 2,
+            RunId = 9,
+            Worker = "w1",
+            Stack = new() { Backend = Backend.Kvm },
             Spec = new()
             {
-                GuestId = "freedos", Kind = JobKind.Install, Stack = new(),
+                GuestId = "freedos",
+                Kind = JobKind.Install,
+                Stack = new(),
                 Plan = new()
                 {
-                    GuestId = "freedos", Kind = JobKind.Install, Digest = "d",
-                    Drives = [new() { Slot = "disk0", BlankMiB = 32 }], Media = [new() { Name = "boot", Kind = MediaKind.Floppy, Files = ["a.img"] }],
+                    GuestId = "freedos",
+                    Kind = JobKind.Install,
+                    Digest = "d",
+                    Drives = [new() { Slot = "disk0", BlankMiB = 32 }],
+                    Media = [new() { Name = "boot", Kind = MediaKind.Floppy, Files = ["a.img"] }],
                 },
             },
         };

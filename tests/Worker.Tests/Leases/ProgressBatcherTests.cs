@@ -71,6 +71,10 @@ public sealed class ProgressBatcherTests
 
     private static ScreenUpdate Screen(params string[] rows) => new()
     {
-        Sequence = 0, Full = true, Columns = 80, Rows = rows.Length, Lines = [.. rows.Select((text, row) => new ScreenLine { Row = row, Text = text })],
+        Sequence = 0,
+        Full = true,
+        Columns = 80,
+        Rows = rows.Length,
+        Lines = [.. rows.Select((text, row) => new ScreenLine { Row = row, Text = text })],
     };
 }

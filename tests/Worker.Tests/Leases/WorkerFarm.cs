@@ -49,7 +49,10 @@ public sealed class WorkerFarm : IAsyncLifetime
             Sole = true,
             Timings = new()
             {
-                BeatEvery = TimeSpan.FromMilliseconds(200), DeadAfter = DeadAfter, SweepEvery = TimeSpan.FromMilliseconds(200), QuarantineAfter = 100,
+                BeatEvery = TimeSpan.FromMilliseconds(200),
+                DeadAfter = DeadAfter,
+                SweepEvery = TimeSpan.FromMilliseconds(200),
+                QuarantineAfter = 100,
             },
         }, builder => builder.Logging.ClearProviders());
 

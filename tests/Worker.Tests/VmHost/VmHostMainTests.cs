@@ -13,7 +13,11 @@ public sealed class VmHostMainTests
 {
     private static readonly VmJob Job = new()
     {
-        JobId = 1, RunId = 2, Stack = new() { Backend = Backend.Soft }, Media = new Dictionary<string, string> { ["boot"] = "/media/a.img" }, Folder = "/tmp",
+        JobId = 1,
+        RunId = 2,
+        Stack = new() { Backend = Backend.Soft },
+        Media = new Dictionary<string, string> { ["boot"] = "/media/a.img" },
+        Folder = "/tmp",
         Plan = new() { GuestId = "g", Kind = JobKind.Disk, Digest = "d", Script = "steps:\n  - expect: 'line\u2028break'\n" },
     };
 

@@ -42,18 +42,18 @@ internal static unsafe class Identification
         switch (leaf)
         {
             case 0:
-            {
-                byte[] vendor = Encoding.ASCII.GetBytes(model.Vendor);
-                return (model.MaxLeaf, Word(vendor, 0), Word(vendor, 8), Word(vendor, 4));
-            }
+                {
+                    byte[] vendor = Encoding.ASCII.GetBytes(model.Vendor);
+                    return (model.MaxLeaf, Word(vendor, 0), Word(vendor, 8), Word(vendor, 4));
+                }
             case 1:
-            {
-                var features = (uint)model.Features;
-                if (model.Has(CpuFeatures.Apic) && (cpu.State->ApicBase & 0x800) == 0)
-                    features &= ~(uint)CpuFeatures.Apic;
-                uint lineSize = model.Has(CpuFeatures.Clfsh) ? 8u << 8 : 0;
-                return (model.Signature, lineSize, (uint)model.Features2, features);
-            }
+                {
+                    var features = (uint)model.Features;
+                    if (model.Has(CpuFeatures.Apic) && (cpu.State->ApicBase & 0x800) == 0)
+                        features &= ~(uint)CpuFeatures.Apic;
+                    uint lineSize = model.Has(CpuFeatures.Clfsh) ? 8u << 8 : 0;
+                    return (model.Signature, lineSize, (uint)model.Features2, features);
+                }
             case 2:
                 // Descriptor bytes of a P6: 4 KiB and 4 MiB TLBs, 16 KiB L1 caches, 256 KiB L2.
                 return (0x03020101, 0, 0, 0x0C040842);
@@ -62,12 +62,12 @@ internal static unsafe class Identification
             case 0x80000001:
                 return (0, 0, (uint)((ulong)model.Features2 >> 32), (uint)((ulong)model.Features >> 32));
             case >= 0x80000002 and <= 0x80000004:
-            {
-                var brand = new byte[48];
-                Encoding.ASCII.GetBytes(model.Brand, brand);
-                int at = (int)(leaf - 0x80000002) * 16;
-                return (Word(brand, at), Word(brand, at + 4), Word(brand, at + 8), Word(brand, at + 12));
-            }
+                {
+                    var brand = new byte[48];
+                    Encoding.ASCII.GetBytes(model.Brand, brand);
+                    int at = (int)(leaf - 0x80000002) * 16;
+                    return (Word(brand, at), Word(brand, at + 4), Word(brand, at + 8), Word(brand, at + 12));
+                }
             case 0x80000008:
                 return ((uint)cpu.Memory.AddressBits | (48u << 8), 0, 0, 0);
             default:
