@@ -46,7 +46,7 @@ if [ ! -f "$base" ] || [ "$here/init" -nt "$base" ] || [ "$here/run.sh" -nt "$ba
     cp /bin/busybox "$tree/bin/busybox"
     cp "$here/init" "$tree/init"
     chmod 755 "$tree/init"
-    for name in irqbypass kvm ccp kvm-amd failover net_failover virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net; do
+    for name in irqbypass kvm ccp kvm-amd failover net_failover virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net; do
         file=$(find "$cache/kernel/lib/modules" -name "$name.ko" -print -quit)
         [ -n "$file" ] || continue
         cp "$file" "$tree/modules/"
