@@ -33,16 +33,19 @@ cp -a /payload/share/* /usr/share/
 export DOTNET_ROOT=/payload/dotnet DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 FARM_ROOT=/payload FARM_NEED_KVM=1 LD_LIBRARY_PATH=/payload/lib
 dotnet=/payload/dotnet/dotnet
 passed=0 failed=0 skipped=0
-$dotnet /payload/tests/Farm.Backends.Tests.dll --no-ansi --no-progress $FARM_KVM_TESTS >/tmp/tests.log 2>&1
+$dotnet /payload/tests/Farm.Backends.Tests.dll -noColor -noLogo -class Farm.Backends.Tests.KvmBackendTests $FARM_KVM_TESTS >/tmp/tests.log 2>&1
 code=$?
-grep -E '^(failed|skipped) ' -A 12 /tmp/tests.log | head -n 150
-count() { sed -n "s/^ *$1: \([0-9]*\).*/\1/p" /tmp/tests.log | tail -n 1; }
-p=$(count succeeded) f=$(count failed) s=$(count skipped)
-if [ -z "$p" ] || { [ $code != 0 ] && [ "${f:-0}" = 0 ]; }; then
+count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\).*/\1/p" /tmp/tests.log | tail -n 1; }
+total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors)
+f=$((${f:-0} + ${errors:-0}))
+p=$((${total:-0} - f - ${s:-0}))
+if [ -z "$total" ] || { [ $code != 0 ] && [ $f = 0 ]; }; then
     tail -n 30 /tmp/tests.log
     echo "Backends.Tests ended with code $code"
-    f=$((${f:-0} + 1))
+    f=$((f + 1))
 fi
+[ $f = 0 ] || grep -A 12 -F '[FAIL]' /tmp/tests.log | head -n 200
+grep -A 1 -F '[SKIP]' /tmp/tests.log | head -n 10
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
 echo "   Backends.Tests on KVM: ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
 for assist in $FARM_KVM_BOOTS; do

@@ -37,11 +37,11 @@ public abstract unsafe partial class BackendTests
             c.pushf();
             c.pop(bx);
             c.mov(__word_ptr[0x600], bx);
-            c.mov(eax, cr0); // MOV CR
-            c.mov(__dword_ptr[0x604], eax);
             c.lgdt(__[GdtrAt]); // tables
             c.sgdt(__[0x610]);
             c.wbinvd();
+            c.mov(eax, cr0); // MOV CR
+            c.mov(__dword_ptr[0x604], eax);
             c.clts();
             c.mov(eax, dr7);
             c.mov(__dword_ptr[0x618], eax);
@@ -61,7 +61,7 @@ public abstract unsafe partial class BackendTests
         Assert.Equal(0x11, bed.Word(0x630) & 0xFF);
         Assert.Contains(bed.PortWrites, write => write == (0x3F8, 0x41u, 1));
         if (strength == AssistStrength.Vm86)
-            Assert.True(bed.Assist.Statistics.Traps >= 7);
+            Assert.Superset(new HashSet<string> { "lgdt", "wbinvd", "mov" }, bed.Assist.Statistics.TrapsByMnemonic.Select(trap => trap.Key).ToHashSet());
     }
 
     [Theory]
