@@ -70,8 +70,9 @@ cat "$base" "$work/payload.cpio" >"$work/initrd"
 
 network=(-netdev "user,id=n0,restrict=on")
 for port in "${forwards[@]}"; do network[1]+=",guestfwd=tcp:10.0.2.100:$port-cmd:busybox nc 127.0.0.1 $port"; done
+# Without SMAP: under it QEMU 7.2 faults on an IRETQ in user mode, which the .NET runtime uses.
 set +e
-timeout --foreground "$limit" qemu-system-x86_64 -nodefaults -no-reboot -machine pc -accel tcg,thread=multi -cpu max,+svm -smp 2 -m "$memory" \
+timeout --foreground "$limit" qemu-system-x86_64 -nodefaults -no-reboot -machine pc -accel tcg,thread=multi -cpu max,+svm,-smap -smp 2 -m "$memory" \
     -kernel "$cache/vmlinuz" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off" \
     -display none -serial stdio -monitor none "${network[@]}" -device virtio-net-pci,netdev=n0 </dev/null | tr -d '\r' | tee "$work/console" | grep -v '^nested-kvm: exit'
 code=${PIPESTATUS[0]}
