@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
-# With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine
+# With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine. The word kvm stands for the
+# backend tests and boots on real KVM in a nested machine (infra/kvm.sh), which also end the whole run.
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
@@ -27,6 +28,9 @@ if [ $# = 0 ]; then
         failed=$((failed + 1))
     fi
 fi
+
+kvm=
+for word in "${@:-kvm}"; do [ "${word,,}" = kvm ] && kvm=1; done
 
 for project in tests/*/*.csproj; do
     name=$(basename "$project" .csproj)
@@ -55,6 +59,15 @@ for project in tests/*/*.csproj; do
     grep -A 1 -F '[SKIP]' "$log" | grep -v '^--' | sort | uniq -c | sort -rn | head -n 20
     echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
 done
+
+if [ -n "$kvm" ]; then
+    echo "== KVM in a nested machine"
+    timeout 600 infra/kvm.sh >"$logs/kvm.log"
+    sed '/^kvm: .* passed/d' "$logs/kvm.log"
+    read -r p f s < <(sed -n 's/^kvm: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped.*/\1 \2 \3/p' "$logs/kvm.log") || { p=0 f=1 s=0; }
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    echo "   $p passed, $f failed, $s skipped"
+fi
 
 if [ "$skipped" != 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"

@@ -18,18 +18,18 @@ internal sealed unsafe class Execution : IDisposable
     private readonly AssistHost _assist;
     private readonly PhysicalMemory _memory;
     private readonly AssistOptions _options;
-    private readonly string _failureReason;
+    private readonly IHypervisor _hypervisor;
     private readonly List<UnsupportedOpcodeEvent> _unsupported = [];
     private readonly Dictionary<VcpuExitReason, ulong> _exits = [];
     private ulong _end;
 
-    /// <param name="failureReason">One of <see cref="OpcodeReasons"/>: what an emulation failure of this backend is called.</param>
-    public Execution(IVcpu vcpu, PhysicalMemory memory, MachineDoor door, MonitorImage monitor, AssistOptions options, string failureReason)
+    /// <param name="hypervisor">The vCPU's backend: what it can do, and what its emulation failures are called.</param>
+    public Execution(IVcpu vcpu, PhysicalMemory memory, MachineDoor door, MonitorImage monitor, AssistOptions options, IHypervisor hypervisor)
     {
         _vcpu = vcpu;
         _memory = memory;
         _options = options;
-        _failureReason = failureReason;
+        _hypervisor = hypervisor;
         _assist = new AssistHost(memory, door, monitor, options);
         _assist.Attach(vcpu);
         door.PrivatePort = (port, value) =>
@@ -91,10 +91,16 @@ internal sealed unsafe class Execution : IDisposable
                 case VcpuExitReason.AssistCall:
                     break;
                 case VcpuExitReason.RealModeEntered:
-                    _assist.TakeOver();
+                    _assist.TakeOver(late: !_hypervisor.Capabilities.InterceptsCr0);
                     break;
                 case VcpuExitReason.EmulationFailure:
-                    Report(exit.Bytes, _failureReason);
+                    if (TryEmulate() is { } after)
+                    {
+                        if (after == AssistStep.RunVcpu)
+                            break;
+                        return FromAssist(after);
+                    }
+                    Report(exit.Bytes, _hypervisor.FailureReason);
                     return exit;
                 default:
                     return exit;
@@ -153,6 +159,16 @@ internal sealed unsafe class Execution : IDisposable
     }
 
     public void Dispose() => _assist.Dispose();
+
+    /// <summary>Lets the assist execute the instruction at which the hardware's backend failed; null: it cannot either.</summary>
+    private AssistStep? TryEmulate()
+    {
+        // On soft it is the same interpreter that failed.
+        if (_hypervisor.Capabilities.VirtualTime)
+            return null;
+        var step = _assist.EmulateOne();
+        return step == AssistStep.Unsupported ? null : step;
+    }
 
     private static VcpuExit FromAssist(AssistStep step) => new(step switch
     {

@@ -166,9 +166,11 @@ public static class MachineBuilder
             {
                 Strength = options.Assist,
                 Model = model,
+                TrapsTableReads = hypervisor.Capabilities.Umip,
+                StoresUnseen = hypervisor.Capabilities.StoresUnseen,
                 Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
             },
-            hypervisor.FailureReason));
+            hypervisor));
         return new MachineParts
         {
             Options = options,
@@ -182,7 +184,7 @@ public static class MachineBuilder
             Door = door,
             Vcpu = vcpu,
             Execution = execution,
-            Time = new InstructionTime(() => execution.Instructions),
+            Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => execution.Instructions) : new HostTime(vcpu.KickAfter),
             System = system,
             SystemPorts = systemPorts,
             Pic = pic,

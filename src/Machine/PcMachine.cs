@@ -138,7 +138,11 @@ public sealed class PcMachine : IDisposable
     public string? Eject(string drive) => Parts.Removable.Eject(drive);
 
     /// <summary>Makes a run of another thread look at its cancellation.</summary>
-    public void Kick() => Parts.Execution.Kick();
+    public void Kick()
+    {
+        Parts.Execution.Kick();
+        Parts.Wake.Set();
+    }
 
     /// <summary>Puts the machine into its power-on state, or resets the processor alone.</summary>
     public void Reset(ResetKind kind)
@@ -198,6 +202,7 @@ public sealed class PcMachine : IDisposable
         }
         long before = Time.Now;
         Time.IdleUntil(deadline, Parts.Wake);
+        Parts.Wake.Reset();
         if (Time is InstructionTime)
             Parts.Execution.PassTicks((ulong)((Time.Now / InstructionTime.NanosecondsPerInstruction) - (before / InstructionTime.NanosecondsPerInstruction)));
     }

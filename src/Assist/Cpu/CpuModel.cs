@@ -4,7 +4,7 @@ using Iced.Intel;
 namespace Farm.Assist.Cpu;
 
 /// <summary>A named guest processor: its CPUID and, with it, the instructions it knows.</summary>
-public sealed record CpuModel
+public sealed partial record CpuModel
 {
     private const CpuFeatures Pentium1 = CpuFeatures.Fpu | CpuFeatures.Vme | CpuFeatures.De | CpuFeatures.Pse | CpuFeatures.Tsc
         | CpuFeatures.Msr | CpuFeatures.Mce | CpuFeatures.Cx8;

@@ -53,6 +53,9 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>Raised after any change of the map, so that processors drop cached translations.</summary>
     public event Action? Changed;
 
+    /// <summary>Raised with each range (address, length) that comes to be something else, before <see cref="Changed"/>.</summary>
+    public event Action<ulong, ulong>? Remapped;
+
     /// <summary>Raised before bytes of a page that holds decoded code change, whoever stores (address, length; within one page).</summary>
     public event Action<ulong, int>? CodeWritten;
 
@@ -67,6 +70,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
             if (value == A20)
                 return;
             AddressMask = value ? ulong.MaxValue : ~0x100000ul;
+            Remapped?.Invoke(0, (ulong)_pages << PageShift);
             Changed?.Invoke();
         }
     }
@@ -84,6 +88,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
             Host[page] = host == null ? null : host + offset;
             Kinds[page] = host == null ? PageKind.Mmio : kind;
         }
+        Remapped?.Invoke(address, length);
         Changed?.Invoke();
     }
 

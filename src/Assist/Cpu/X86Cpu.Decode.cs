@@ -58,7 +58,7 @@ public sealed unsafe partial class X86Cpu
         if ((Memory.KindAt(physical) & PageKind.Readable) == 0)
             return DecodeUncached(linear, rip, physical);
 
-        ulong key = physical | ((ulong)_codeBits << 48);
+        ulong key = physical | ((ulong)_codeBits << 48) | (_codeEpoch << 55);
         Block* block = _code.Find(key);
         if (block == null)
             block = Decode(linear, rip, key);

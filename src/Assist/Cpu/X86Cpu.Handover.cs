@@ -13,6 +13,23 @@ public sealed unsafe partial class X86Cpu
     public bool TrapPending => (_attention & Attention.Debug) != 0;
 
     /// <summary>
+    /// Another processor may have stored to memory without the map noticing: what was decoded so far is not trusted any more.
+    /// </summary>
+    public void ForgetCode()
+    {
+        if (++_codeEpoch == CodeEpochs)
+        {
+            _codeEpoch = 0;
+            _code.Clear();
+        }
+        ForgetJumps();
+    }
+
+    /// <summary>Part of the keys of the decode cache, so that older blocks are not found.</summary>
+    private const ulong CodeEpochs = 512;
+    private ulong _codeEpoch;
+
+    /// <summary>
     /// Delivers an event between two runs as if it had come up at RIP; what its delivery raises is delivered instead, up to shutdown.
     /// </summary>
     public void Inject(byte vector, EventKind kind)

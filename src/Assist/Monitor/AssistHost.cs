@@ -228,6 +228,8 @@ public sealed unsafe partial class AssistHost : IDisposable
     public AssistStep Run(ulong budget)
     {
         _interpreting = true;
+        if (_options.StoresUnseen)
+            _cpu.ForgetCode();
         var step = Proceed(budget);
         _interpreting = false;
         _viewCurrent = step != AssistStep.RunVcpu;
@@ -243,6 +245,8 @@ public sealed unsafe partial class AssistHost : IDisposable
         CpuState view = *Guest;
         TakeState();
         _interpreting = true;
+        if (_options.StoresUnseen)
+            _cpu.ForgetCode();
         _cpu.StopsAtProtectedMode = false;
         _cpu.InterruptLine = false;
         var stop = StepGuest();

@@ -32,6 +32,9 @@ public sealed record AssistOptions
     /// </summary>
     public bool TrapsTableReads { get; init; } = true;
 
+    /// <summary>True where the processor stores to memory without the map noticing (hardware): decoded code is then never kept across its runs.</summary>
+    public bool StoresUnseen { get; init; }
+
     /// <summary>Instructions that the assist does not emulate under <see cref="AssistStrength.Vm86"/>: each is an unsupported opcode.</summary>
     public IReadOnlySet<Code> Refused { get; init; } = RefusedByDefault;
 

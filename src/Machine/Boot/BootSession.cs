@@ -9,8 +9,8 @@ namespace Farm.Machine.Boot;
 /// <summary>Runs one VM by its script, from power-on to a verdict.</summary>
 public sealed class BootSession : IDisposable
 {
-    /// <summary>Guest time between two looks at where the guest executes.</summary>
-    private const long SampleEvery = 1_000_000;
+    /// <summary>Guest time between two looks at where the guest executes; each costs an exit where time is the host's.</summary>
+    private long SampleEvery => _virtualTime ? 1_000_000 : 20_000_000;
 
     private readonly BootRequest _request;
     private readonly PcMachine _machine;
@@ -18,6 +18,7 @@ public sealed class BootSession : IDisposable
     private readonly Stopwatch _host = new();
     private readonly PhaseTracker _phases;
     private readonly string _backend;
+    private readonly bool _virtualTime;
 
     /// <exception cref="BadInputException">The request cannot be built: an image, an option.</exception>
     /// <exception cref="HostException">The backend cannot run here.</exception>
@@ -26,6 +27,7 @@ public sealed class BootSession : IDisposable
         _request = request;
         var hypervisor = Backends.Choose(request.Backend);
         _backend = hypervisor.Name;
+        _virtualTime = hypervisor.Capabilities.VirtualTime;
         _machine = MachineBuilder.Build(request.Machine, hypervisor);
         _phases = new PhaseTracker(_machine, _host);
         _machine.SerialSink = value =>

@@ -1,3 +1,4 @@
+using Farm.Machine.Hypervisors.Kvm;
 using Farm.Machine.Hypervisors.Soft;
 
 namespace Farm.Machine.Hypervisors;
@@ -6,7 +7,7 @@ namespace Farm.Machine.Hypervisors;
 public static class Backends
 {
     /// <summary>In the order in which <c>auto</c> prefers them.</summary>
-    public static IReadOnlyList<IHypervisor> All { get; } = [new SoftHypervisor()];
+    public static IReadOnlyList<IHypervisor> All { get; } = [new KvmHypervisor(), new SoftHypervisor()];
 
     /// <summary>The backend of that name; <c>auto</c> takes the first that works here.</summary>
     public static IHypervisor Choose(string name)

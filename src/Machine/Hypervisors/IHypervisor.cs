@@ -18,6 +18,12 @@ public sealed record HypervisorCapabilities
     public required bool LongMode { get; init; }
 
     public required int MaxVcpus { get; init; }
+
+    /// <summary>CR4.UMIP may be set on its processors.</summary>
+    public required bool Umip { get; init; }
+
+    /// <summary>Its processors store to memory without the map noticing.</summary>
+    public bool StoresUnseen => !VirtualTime;
 }
 
 /// <summary>A backend: soft, kvm or whp.</summary>
@@ -38,7 +44,7 @@ public interface IHypervisor
 }
 
 /// <param name="Vcpus">Number of virtual processors.</param>
-/// <param name="RealModeAllowed">False under vm86 and full where the backend intercepts CR0: it must exit instead of executing a real-mode instruction.</param>
+/// <param name="RealModeAllowed">False under vm86 and full: the backend exits instead of executing a real-mode instruction, or at the next exit where it does not intercept CR0.</param>
 /// <param name="CpuModel">Guest CPU model.</param>
 public sealed record PartitionOptions(int Vcpus, bool RealModeAllowed, CpuModel CpuModel);
 
@@ -69,6 +75,9 @@ public interface IVcpu : IVcpuState, IDisposable
     /// <summary>For the door: the present run ends after at most so many more instructions (a timer was armed). Only with virtual time.</summary>
     void LimitTo(ulong instructions);
 
+    /// <summary>The present or next run ends as <see cref="VcpuExitReason.Kicked"/> after so much host time. Only without virtual time; the last call holds.</summary>
+    void KickAfter(long nanoseconds);
+
     /// <summary>Latches a non-maskable interrupt.</summary>
     void PendNmi();
 
@@ -91,7 +100,10 @@ public enum VcpuExitReason
     /// <summary>The guest-resident monitor called through its private port.</summary>
     AssistCall,
 
-    /// <summary>CR0.PE was cleared on a processor that may not run real mode; RIP is past the instruction.</summary>
+    /// <summary>
+    /// CR0.PE is clear on a processor that may not run real mode; where the backend intercepts CR0, RIP is just past the instruction that
+    /// cleared it.
+    /// </summary>
     RealModeEntered,
 
     /// <summary>Triple fault.</summary>

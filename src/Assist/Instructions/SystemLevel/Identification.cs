@@ -1,5 +1,3 @@
-using System.Buffers.Binary;
-using System.Text;
 using Farm.Assist.Cpu;
 using Iced.Intel;
 
@@ -32,50 +30,14 @@ internal static unsafe class Identification
         cpu.SetReg(Edx, d);
     }
 
-    /// <summary>One leaf; those beyond the highest basic one answer as the highest basic one does (SDM vol. 2, CPUID).</summary>
+    /// <summary>The model's leaf; CPUID shows no APIC while IA32_APIC_BASE has it disabled.</summary>
     private static (uint A, uint B, uint C, uint D) Leaf(X86Cpu cpu, uint leaf)
     {
-        CpuModel model = cpu.Model;
-        bool extended = leaf >= 0x80000000 && leaf <= model.MaxExtendedLeaf;
-        if (!extended && leaf > model.MaxLeaf)
-            leaf = model.MaxLeaf;
-        switch (leaf)
-        {
-            case 0:
-                {
-                    byte[] vendor = Encoding.ASCII.GetBytes(model.Vendor);
-                    return (model.MaxLeaf, Word(vendor, 0), Word(vendor, 8), Word(vendor, 4));
-                }
-            case 1:
-                {
-                    var features = (uint)model.Features;
-                    if (model.Has(CpuFeatures.Apic) && (cpu.State->ApicBase & 0x800) == 0)
-                        features &= ~(uint)CpuFeatures.Apic;
-                    uint lineSize = model.Has(CpuFeatures.Clfsh) ? 8u << 8 : 0;
-                    return (model.Signature, lineSize, (uint)model.Features2, features);
-                }
-            case 2:
-                // Descriptor bytes of a P6: 4 KiB and 4 MiB TLBs, 16 KiB L1 caches, 256 KiB L2.
-                return (0x03020101, 0, 0, 0x0C040842);
-            case 0x80000000:
-                return (model.MaxExtendedLeaf, 0, 0, 0);
-            case 0x80000001:
-                return (0, 0, (uint)((ulong)model.Features2 >> 32), (uint)((ulong)model.Features >> 32));
-            case >= 0x80000002 and <= 0x80000004:
-                {
-                    var brand = new byte[48];
-                    Encoding.ASCII.GetBytes(model.Brand, brand);
-                    int at = (int)(leaf - 0x80000002) * 16;
-                    return (Word(brand, at), Word(brand, at + 4), Word(brand, at + 8), Word(brand, at + 12));
-                }
-            case 0x80000008:
-                return ((uint)cpu.Memory.AddressBits | (48u << 8), 0, 0, 0);
-            default:
-                return (0, 0, 0, 0);
-        }
+        var values = cpu.Model.Leaf(leaf, cpu.Memory.AddressBits);
+        if (leaf == 1 && (cpu.State->ApicBase & 0x800) == 0)
+            values.D &= ~(uint)CpuFeatures.Apic;
+        return values;
     }
-
-    private static uint Word(byte[] text, int at) => BinaryPrimitives.ReadUInt32LittleEndian(text.AsSpan(at));
 
     private static void Rdtsc(X86Cpu cpu, Op* op)
     {

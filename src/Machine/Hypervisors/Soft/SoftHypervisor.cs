@@ -17,6 +17,7 @@ public sealed class SoftHypervisor : IHypervisor
         VirtualTime = true,
         LongMode = true,
         MaxVcpus = 1,
+        Umip = true,
     };
 
     public string FailureReason => OpcodeReasons.Soft;

@@ -46,6 +46,8 @@ public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOpti
             Cpu.Deadline = deadline;
     }
 
+    public void KickAfter(long nanoseconds) => throw new InvalidOperationException("The soft backend has virtual time.");
+
     public void PendNmi() => Cpu.PendNmi();
 
     public void Kick() => Cpu.Kick();

@@ -1,0 +1,62 @@
+using Farm.Assist.Cpu;
+using Farm.Machine.Hypervisors.Kvm.Native;
+
+namespace Farm.Machine.Hypervisors.Kvm;
+
+/// <summary>One KVM VM: memory slots and processors. No in-kernel interrupt controller: the machine's own devices are all there is.</summary>
+internal sealed class KvmPartition : IPartition
+{
+    /// <summary>Where Intel hosts without unrestricted guest may put their TSS and page table; nothing of the PC lies there.</summary>
+    private const long IdentityMap = 0xFEFFC000, Tss = 0xFEFFD000;
+
+    private readonly KvmFile _system;
+    private readonly KvmFile _vm;
+    private readonly PartitionOptions _options;
+
+    public KvmPartition(KvmFile system, PartitionOptions options)
+    {
+        _system = system;
+        _options = options;
+        try
+        {
+            _vm = new KvmFile(system.Call(KvmIoctl.CreateVm, 0, "KVM_CREATE_VM"));
+        }
+        catch
+        {
+            system.Dispose();
+            throw;
+        }
+        unsafe
+        {
+            ulong identity = IdentityMap;
+            _vm.Call(KvmIoctl.SetIdentityMapAddress, &identity, "KVM_SET_IDENTITY_MAP_ADDR");
+            _vm.Call(KvmIoctl.SetTssAddress, Tss, "KVM_SET_TSS_ADDR");
+            // Without it the kernel tells less about an instruction that it cannot emulate.
+            if (system.Try(KvmIoctl.CheckExtension, (long)KvmCap.ExitOnEmulationFailure) > 0)
+            {
+                var enable = new KvmEnableCap { Cap = (uint)KvmCap.ExitOnEmulationFailure };
+                enable.Args[0] = 1;
+                _vm.Call(KvmIoctl.EnableCap, &enable, "KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE");
+            }
+        }
+        int most = system.Try(KvmIoctl.CheckExtension, (long)KvmCap.NrMemslots);
+        Slots = new KvmSlots(_vm, Memory, most > 0 ? most : 32);
+    }
+
+    public PhysicalMemory Memory { get; } = new();
+
+    public KvmSlots Slots { get; }
+
+    public IVcpu BindVcpu(int index, ICpuDoor door)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
+        return new KvmVcpu(_system, _vm, index, Slots, door, _options);
+    }
+
+    public void Dispose()
+    {
+        _vm.Dispose();
+        _system.Dispose();
+        Memory.Dispose();
+    }
+}

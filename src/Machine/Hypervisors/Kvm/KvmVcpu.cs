@@ -1,0 +1,297 @@
+using System.Runtime.InteropServices;
+using Farm.Assist.Cpu;
+using Farm.Machine.Hypervisors.Kvm.Native;
+using Tmds.Linux;
+
+namespace Farm.Machine.Hypervisors.Kvm;
+
+/// <summary>A KVM vCPU: the run loop and its exits. The registers are beside, in KvmVcpu.State.cs.</summary>
+internal sealed unsafe partial class KvmVcpu : IVcpu
+{
+    private const byte FromKick = 1, Completing = 4;
+    private const int ImmediateShift = 8;
+
+    private readonly KvmFile _file;
+    private readonly KvmSlots _slots;
+    private readonly ICpuDoor _door;
+    private readonly bool _realModeAllowed;
+    private readonly nuint _runSize;
+    private readonly byte[] _data = new byte[4096];
+    private KvmRun* _run;
+    private volatile int _thread;
+    private int _timer = -1;
+
+    /// <summary>The last exit's port or MMIO access is complete only when the processor is entered again.</summary>
+    private bool _accessPending;
+    private bool _halted;
+    private bool _nmi;
+    private VcpuExitReason? _stop;
+
+    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, ICpuDoor door, PartitionOptions options)
+    {
+        KickSignal.Ensure();
+        _slots = slots;
+        _door = door;
+        _realModeAllowed = options.RealModeAllowed;
+        _file = new KvmFile(vm.Call(KvmIoctl.CreateVcpu, index, "KVM_CREATE_VCPU"));
+        _runSize = (nuint)system.Call(KvmIoctl.GetVcpuMmapSize, 0, "KVM_GET_VCPU_MMAP_SIZE");
+        void* page = LibC.mmap(null, (size_t)(ulong)_runSize, LibC.PROT_READ | LibC.PROT_WRITE, LibC.MAP_SHARED, _file.Descriptor, 0);
+        if (page == (void*)-1)
+            throw new HostException($"KVM: mmap of the vCPU failed: {KvmFile.Describe(LibC.errno)}.");
+        _run = (KvmRun*)page;
+        _state = (CpuState*)NativeMemory.AllocZeroed(2, (nuint)sizeof(CpuState));
+        var supported = KvmCpuid.Supported(system);
+        KvmCpuid.Set(_file, options.CpuModel, 36, supported, KvmCpuid.HasUmip(supported));
+        _msrs = KnownMsrs();
+        // The shared registers hold nothing before the first run.
+        _file.Call(KvmIoctl.GetRegs, &_run->Sync.Regs, "KVM_GET_REGS");
+        _file.Call(KvmIoctl.GetSregs, &_run->Sync.Sregs, "KVM_GET_SREGS");
+        _file.Call(KvmIoctl.GetVcpuEvents, &_run->Sync.Events, "KVM_GET_VCPU_EVENTS");
+        _run->ValidRegs = KvmConstants.SyncAll;
+    }
+
+    public bool InterruptLine { get; set; }
+
+    public ulong Instructions => 0;
+
+    /// <summary>Not known: the processor does not count for us.</summary>
+    public ulong RealModeInstructions => 0;
+
+    public VcpuExit Run(ulong budget)
+    {
+        EnterThread();
+        _stop = null;
+        while (true)
+        {
+            _slots.Apply();
+            bool changed = WriteBack();
+            if (_halted)
+            {
+                if (!_nmi && !(InterruptLine && (_run->Sync.Regs.Rflags & Eflags.IF) != 0))
+                    return new(VcpuExitReason.Halted);
+                _halted = false;
+            }
+            _nmi = false;
+            OfferInterrupt();
+            int result = _file.Try(KvmIoctl.Run);
+            Entered();
+            if (result == -LibC.EINTR || result == -LibC.EAGAIN)
+            {
+                if (!TakeKick())
+                    continue;
+                return LeftProtectedMode ? new(VcpuExitReason.RealModeEntered) : new(VcpuExitReason.Kicked);
+            }
+            if (result < 0)
+                throw new HostException($"KVM: KVM_RUN failed: {KvmFile.Describe(-result)}{(changed ? " (after a change of its registers)" : "")}.");
+            if (Handle() is { } exit)
+                return exit;
+            if (_stop is { } stop)
+                return new(stop);
+            if (LeftProtectedMode)
+                return new(VcpuExitReason.RealModeEntered);
+        }
+    }
+
+    public void RequestStop(VcpuExitReason reason) => _stop ??= reason;
+
+    /// <summary>There is nothing to limit: the timer's kick ends the run.</summary>
+    public void LimitTo(ulong instructions)
+    {
+    }
+
+    public void KickAfter(long nanoseconds)
+    {
+        EnterThread();
+        KickSignal.SetTimer(_timer, nanoseconds);
+    }
+
+    public void PendNmi()
+    {
+        _nmi = true;
+        _file.Call(KvmIoctl.Nmi, 0, "KVM_NMI");
+    }
+
+    public IReadOnlyList<(ulong From, ulong To)> LastBranches() => [];
+
+    public void Kick()
+    {
+        Interlocked.Or(ref _run->Head, FromKick << ImmediateShift);
+        if (_thread is not 0 and var thread)
+            KickSignal.Send(thread);
+    }
+
+    public void Dispose()
+    {
+        if (_run == null)
+            return;
+        if (_timer >= 0)
+        {
+            KickSignal.SetTimer(_timer, 0);
+            KickSignal.DeleteTimer(_timer);
+        }
+        _ = LibC.munmap(_run, (size_t)(ulong)_runSize);
+        _run = null;
+        _file.Dispose();
+        NativeMemory.Free(_state);
+        _state = null;
+    }
+
+    /// <summary>The guest is in real mode where it may not be, and no event is half delivered: the assist can take it over.</summary>
+    private bool LeftProtectedMode =>
+        !_realModeAllowed && (_run->Sync.Sregs.Cr0 & ControlRegisters.Cr0PE) == 0
+        && (_run->Sync.Events.ExceptionInjected | _run->Sync.Events.ExceptionPending | _run->Sync.Events.InterruptInjected | _run->Sync.Events.NmiInjected) == 0;
+
+    /// <summary>The timer signals one thread: it follows the machine if that moves to another.</summary>
+    private void EnterThread()
+    {
+        int thread = KickSignal.ThreadId;
+        if (thread == _thread)
+            return;
+        if (_timer >= 0)
+            KickSignal.DeleteTimer(_timer);
+        _timer = KickSignal.CreateTimer(thread, _run);
+        _thread = thread;
+    }
+
+    private bool TakeKick() =>
+        ((Interlocked.And(ref _run->Head, ~((FromKick | KickSignal.FromTimer) << ImmediateShift)) >> ImmediateShift) & (FromKick | KickSignal.FromTimer)) != 0;
+
+    /// <summary>Injects the pending external interrupt, or asks for an exit as soon as the guest can take it.</summary>
+    private void OfferInterrupt()
+    {
+        bool ready = InterruptLine && _run->ReadyForInterruptInjection != 0;
+        if (ready)
+        {
+            uint vector = _door.AcknowledgeInterrupt();
+            _file.Call(KvmIoctl.Interrupt, &vector, "KVM_INTERRUPT");
+            _run->ReadyForInterruptInjection = 0;
+        }
+        _run->RequestInterruptWindow = InterruptLine ? (byte)1 : (byte)0;
+    }
+
+    private VcpuExit? Handle()
+    {
+        switch (_run->ExitReason)
+        {
+            case KvmExit.Io:
+                HandlePort();
+                return null;
+            case KvmExit.Mmio:
+                HandleMmio();
+                return null;
+            case KvmExit.Hlt:
+                _halted = true;
+                return null;
+            case KvmExit.IrqWindowOpen or KvmExit.Intr:
+                return null;
+            case KvmExit.Shutdown:
+                return new(VcpuExitReason.Shutdown);
+            case KvmExit.InternalError when _run->SubError == KvmConstants.InternalErrorEmulation:
+                return new(VcpuExitReason.EmulationFailure, FailedBytes());
+            case KvmExit.InternalError:
+                throw new HostException($"KVM: internal error {_run->SubError} at {_run->Sync.Sregs.Cs.Base + _run->Sync.Regs.Rip:X}h.");
+            case KvmExit.FailEntry:
+                throw new HostException($"KVM: the processor refused to enter the guest, hardware reason {_run->HardwareReason:X}h.");
+            default:
+                throw new HostException($"KVM: exit {(uint)_run->ExitReason} (hardware reason {_run->HardwareReason:X}h), which nothing asked for.");
+        }
+    }
+
+    private byte[]? FailedBytes()
+    {
+        bool known = _run->DataCount >= 3 && (_run->EmulationFlags & KvmConstants.EmulationFlagBytes) != 0;
+        return known ? new Span<byte>(_run->InstructionBytes, Math.Min((int)_run->InstructionSize, 15)).ToArray() : null;
+    }
+
+    private void HandlePort()
+    {
+        int size = _run->IoSize;
+        int count = (int)Math.Min(_run->IoCount, (uint)(_data.Length / size));
+        ushort port = _run->IoPort;
+        byte* shared = (byte*)_run + _run->IoDataOffset;
+        if (_run->IoDirection == 0)
+        {
+            for (int i = 0; i < count; i++, shared += size)
+            {
+                uint value = _door.ReadPort(port, size);
+                if (size == 1)
+                    *shared = (byte)value;
+                else if (size == 2)
+                    *(ushort*)shared = (ushort)value;
+                else
+                    *(uint*)shared = value;
+            }
+            _accessPending = true;
+            return;
+        }
+        // The shared page may be used again during the calls: a look at the state completes the access.
+        new Span<byte>(shared, count * size).CopyTo(_data);
+        _accessPending = true;
+        fixed (byte* data = _data)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                byte* at = data + (i * size);
+                _door.WritePort(port, size == 1 ? *at : size == 2 ? *(ushort*)at : *(uint*)at, size);
+            }
+        }
+    }
+
+    private void HandleMmio()
+    {
+        ulong address = _run->MmioAddress;
+        int length = (int)Math.Min(_run->MmioLength, 8);
+        bool write = _run->MmioIsWrite != 0;
+        ulong value = 0;
+        if (write)
+        {
+            value = *(ulong*)_run->MmioData;
+            _accessPending = true;
+        }
+        for (int done = 0; done < length;)
+        {
+            // Fragments at a page's border may have any length.
+            int rest = length - done;
+            int size = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
+            if (write)
+                _door.WriteMmio(address + (ulong)done, (value >> (8 * done)) & (ulong.MaxValue >> (64 - (8 * size))), size);
+            else
+                value |= (_door.ReadMmio(address + (ulong)done, size) & (ulong.MaxValue >> (64 - (8 * size)))) << (8 * done);
+            done += size;
+        }
+        if (write)
+            return;
+        *(ulong*)_run->MmioData = value;
+        _accessPending = true;
+    }
+
+    /// <summary>Lets the kernel finish the instruction of the last port or MMIO access, without running the guest any further.</summary>
+    private void CompleteAccess()
+    {
+        while (_accessPending)
+        {
+            Interlocked.Or(ref _run->Head, Completing << ImmediateShift);
+            int result = _file.Try(KvmIoctl.Run);
+            Interlocked.And(ref _run->Head, ~(Completing << ImmediateShift));
+            Entered();
+            if (result < 0)
+            {
+                if (result != -LibC.EINTR && result != -LibC.EAGAIN)
+                    throw new HostException($"KVM: completing an access failed: {KvmFile.Describe(-result)}.");
+                continue;
+            }
+            // Another part of the same instruction; anything else comes up again when the guest runs.
+            if (_run->ExitReason is KvmExit.Io)
+                HandlePort();
+            else if (_run->ExitReason is KvmExit.Mmio)
+                HandleMmio();
+        }
+    }
+
+    private void Entered()
+    {
+        _accessPending = false;
+        _fetched = false;
+        _run->DirtyRegs = 0;
+    }
+}

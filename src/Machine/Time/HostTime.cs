@@ -1,0 +1,47 @@
+using System.Diagnostics;
+
+namespace Farm.Machine.Time;
+
+/// <summary>Guest time is the host's monotonic clock since the machine was built: for backends that run on real processors.</summary>
+/// <param name="kickAfter">Makes the processor's run end after so many nanoseconds.</param>
+public sealed class HostTime(Action<long> kickAfter) : IMachineTime
+{
+    /// <summary>Bound on what the assist interprets between two looks at the clock: well under a millisecond's worth.</summary>
+    private const long MostInterpreted = 10_000;
+
+    private const long Millisecond = 1_000_000;
+
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private long _armed = long.MaxValue;
+
+    public string Mode => "host";
+
+    public long Now => (long)((Int128)(Stopwatch.GetTimestamp() - _start) * 1_000_000_000 / Stopwatch.Frequency);
+
+    /// <summary>Arms the kick at <paramref name="deadline"/>; the number bounds interpretation only.</summary>
+    public ulong BudgetUntil(long deadline)
+    {
+        long now = Now;
+        if (deadline != _armed || now >= deadline)
+        {
+            _armed = deadline;
+            kickAfter(Math.Max(1, deadline - now));
+        }
+        return (ulong)Math.Clamp((deadline - now) / InstructionTime.NanosecondsPerInstruction, 1, MostInterpreted);
+    }
+
+    /// <summary>Waits; the last fraction of a millisecond is slept in short turns, so that a timer is not late by a whole one.</summary>
+    public void IdleUntil(long deadline, WaitHandle wake)
+    {
+        while (true)
+        {
+            long remaining = deadline - Now;
+            if (remaining <= 0)
+                return;
+            if (remaining < Millisecond)
+                Thread.Yield();
+            else if (wake.WaitOne((int)Math.Min(remaining / Millisecond, 1000)))
+                return;
+        }
+    }
+}

@@ -1,0 +1,30 @@
+using Farm.Assist.Monitor;
+using Farm.Machine.Hypervisors;
+
+namespace Farm.Backends.Tests;
+
+/// <summary>What every backend must do: one body per behaviour, run by each backend's class.</summary>
+public abstract partial class BackendTests
+{
+    private const VcpuExitReason Halted = VcpuExitReason.Halted;
+
+    protected abstract IHypervisor Hypervisor { get; }
+
+    private Bed NewBed(AssistStrength strength = AssistStrength.Native)
+    {
+        // In the nested machine KVM must be there.
+        if (Environment.GetEnvironmentVariable("FARM_NEED_KVM") != "1")
+            Assert.SkipWhen(Hypervisor.Unavailable is not null, $"{Hypervisor.Name}: {Hypervisor.Unavailable}");
+        return new Bed(Hypervisor, strength);
+    }
+}
+
+public sealed class SoftBackendTests : BackendTests
+{
+    protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "soft");
+}
+
+public sealed class KvmBackendTests : BackendTests
+{
+    protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "kvm");
+}

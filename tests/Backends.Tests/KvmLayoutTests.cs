@@ -1,0 +1,32 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Farm.Machine.Hypervisors.Kvm.Native;
+
+namespace Farm.Backends.Tests;
+
+/// <summary>Sizes and offsets as a C compiler prints them for linux/kvm.h on x86-64.</summary>
+public sealed class KvmLayoutTests
+{
+    [Fact]
+    public void Structs_have_the_kernels_sizes()
+    {
+        Assert.Equal(
+            (144, 24, 16, 312, 64, 520, 416, 128, 16),
+            (Unsafe.SizeOf<KvmRegs>(), Unsafe.SizeOf<KvmSegment>(), Unsafe.SizeOf<KvmDtable>(), Unsafe.SizeOf<KvmSregs>(), Unsafe.SizeOf<KvmVcpuEvents>(),
+                Unsafe.SizeOf<KvmSyncRegs>(), Unsafe.SizeOf<KvmFpu>(), Unsafe.SizeOf<KvmDebugRegs>(), Unsafe.SizeOf<KvmMsrEntry>()));
+        Assert.Equal(
+            (32, 40, 104, 2352),
+            (Unsafe.SizeOf<KvmUserspaceMemoryRegion>(), Unsafe.SizeOf<KvmCpuidEntry2>(), Unsafe.SizeOf<KvmEnableCap>(), Unsafe.SizeOf<KvmRun>()));
+    }
+
+    [Fact]
+    public void Fields_lie_where_the_kernel_has_them()
+    {
+        Assert.Equal((144, 456), (Offset<KvmSyncRegs>(nameof(KvmSyncRegs.Sregs)), Offset<KvmSyncRegs>(nameof(KvmSyncRegs.Events))));
+        Assert.Equal((12, 16, 20), (Offset<KvmVcpuEvents>(nameof(KvmVcpuEvents.NmiInjected)), Offset<KvmVcpuEvents>(nameof(KvmVcpuEvents.SipiVector)), Offset<KvmVcpuEvents>(nameof(KvmVcpuEvents.Flags))));
+        Assert.Equal((8, 40, 48), (Offset<KvmRun>(nameof(KvmRun.ExitReason)), Offset<KvmRun>(nameof(KvmRun.IoDataOffset)), Offset<KvmRun>(nameof(KvmRun.MmioLength))));
+        Assert.Equal((48, 288, 304), (Offset<KvmRun>(nameof(KvmRun.InstructionSize)), Offset<KvmRun>(nameof(KvmRun.ValidRegs)), Offset<KvmRun>(nameof(KvmRun.Sync))));
+    }
+
+    private static int Offset<T>(string field) => (int)Marshal.OffsetOf<T>(field);
+}
