@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
 # With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine. The word kvm stands for the
-# backend tests and boots on real KVM in a nested machine (infra/kvm.sh), which also end the whole run.
+# backend tests and boots on real KVM in a nested machine (infra/kvm.sh); it runs only when named.
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
@@ -30,7 +30,7 @@ if [ $# = 0 ]; then
 fi
 
 kvm=
-for word in "${@:-kvm}"; do [ "${word,,}" = kvm ] && kvm=1; done
+for word in "$@"; do [ "${word,,}" = kvm ] && kvm=1; done
 
 for project in tests/*/*.csproj; do
     name=$(basename "$project" .csproj)

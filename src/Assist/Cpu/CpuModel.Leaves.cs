@@ -16,10 +16,10 @@ public sealed partial record CpuModel
         switch (leaf)
         {
             case 0:
-            {
-                byte[] vendor = Encoding.ASCII.GetBytes(Vendor);
-                return (MaxLeaf, Word(vendor, 0), Word(vendor, 8), Word(vendor, 4));
-            }
+                {
+                    byte[] vendor = Encoding.ASCII.GetBytes(Vendor);
+                    return (MaxLeaf, Word(vendor, 0), Word(vendor, 8), Word(vendor, 4));
+                }
             case 1:
                 return (Signature, Has(CpuFeatures.Clfsh) ? 8u << 8 : 0, (uint)Features2, (uint)Features);
             case 2:
@@ -30,12 +30,12 @@ public sealed partial record CpuModel
             case 0x80000001:
                 return (0, 0, (uint)((ulong)Features2 >> 32), (uint)((ulong)Features >> 32));
             case >= 0x80000002 and <= 0x80000004:
-            {
-                var brand = new byte[48];
-                Encoding.ASCII.GetBytes(Brand, brand);
-                int at = (int)(leaf - 0x80000002) * 16;
-                return (Word(brand, at), Word(brand, at + 4), Word(brand, at + 8), Word(brand, at + 12));
-            }
+                {
+                    var brand = new byte[48];
+                    Encoding.ASCII.GetBytes(Brand, brand);
+                    int at = (int)(leaf - 0x80000002) * 16;
+                    return (Word(brand, at), Word(brand, at + 4), Word(brand, at + 8), Word(brand, at + 12));
+                }
             case 0x80000008:
                 return ((uint)addressBits | (48u << 8), 0, 0, 0);
             default:
