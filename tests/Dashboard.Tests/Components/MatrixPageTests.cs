@@ -48,7 +48,7 @@ public sealed class MatrixPageTests : PageTest
         int drawn = page.RenderCount;
         for (int i = 0; i < 50; i++)
             await Farm.Push(Sample.CellChanged(11 + i, Sample.Cell("freedos", JobKind.Disk, CellState.Running) with { Progress = i / 50.0 }));
-        Time.Advance(TimeSpan.FromMilliseconds(100));
+        await Draws();
         Assert.Equal(drawn + 1, page.RenderCount);
         Assert.Equal("0.98", page.Find(Disk + " progress").GetAttribute("value"));
     }

@@ -27,6 +27,13 @@ public abstract class PageTest : BunitContext
     protected async Task Happens(FarmEvent change)
     {
         await Farm.Push(change);
+        await Draws();
+    }
+
+    /// <summary>The page's time to show what it knows passes, and it has drawn: the renderer takes its work in order, so what is queued last runs last.</summary>
+    protected Task Draws()
+    {
         Time.Advance(TimeSpan.FromMilliseconds(100));
+        return Renderer.Dispatcher.InvokeAsync(() => { });
     }
 }

@@ -43,7 +43,7 @@ public sealed class RunPageTests : PageTest
             Progress = 0.2,
         });
         await Farm.Push(new RunEvent { RunId = 5, Sequence = 2, Serial = "linux", Progress = 0.3 });
-        Time.Advance(TimeSpan.FromMilliseconds(100));
+        await Draws();
         Assert.Contains("Plex86/Bochs VGABios", page.Find("pre.screen").TextContent, StringComparison.Ordinal);
         Assert.Equal("boot: linux", page.Find("[data-log=serial]").TextContent);
         Assert.Contains("loader", page.Find("[data-table=phases]").TextContent, StringComparison.Ordinal);
