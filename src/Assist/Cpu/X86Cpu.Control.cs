@@ -108,14 +108,12 @@ public sealed unsafe partial class X86Cpu
                 bits |= ControlRegisters.Cr4MCE;
             if (Model.Has(CpuFeatures.Pge))
                 bits |= ControlRegisters.Cr4PGE;
-            if (Model.Has(CpuFeatures.Mmx))
+            if (Model.Family >= 6)
                 bits |= ControlRegisters.Cr4PCE;
             if (Model.Has(CpuFeatures.Fxsr))
                 bits |= ControlRegisters.Cr4OSFXSR;
             if (Model.Has(CpuFeatures.Sse))
                 bits |= ControlRegisters.Cr4OSXMMEXCPT;
-            if (Model.Has(CpuFeatures.LongMode))
-                bits |= ControlRegisters.Cr4UMIP;
             return bits;
         }
     }

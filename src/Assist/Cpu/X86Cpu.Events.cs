@@ -167,12 +167,14 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Shadows, TF, RF and breakpoints: the next instruction runs alone.</summary>
     private void PrepareStep()
     {
+        // No breakpoint strikes on the instruction after a load of SS (SDM vol. 3, 6.8.3), nor between two iterations of a repeat.
+        bool resume = (State->Rflags & Eflags.RF) != 0 || State->Shadow == InterruptShadow.MovSs || AmidRepeat;
+        _attention &= ~Attention.Repeat;
         if (State->Shadow != InterruptShadow.None)
         {
             State->Shadow = InterruptShadow.None;
             _stepping = true;
         }
-        bool resume = (State->Rflags & Eflags.RF) != 0;
         if ((State->Rflags & (Eflags.TF | Eflags.RF)) != 0)
         {
             _stepping = true;
@@ -258,6 +260,7 @@ public sealed unsafe partial class X86Cpu
         FaultCount++;
         ulong restart = InstructionStart;
         _count = InstructionCount + 1;
+        bool within = _op != null;
         _op = null;
         _end = null;
         _stepping = _tracing = false;
@@ -267,13 +270,16 @@ public sealed unsafe partial class X86Cpu
         byte vector = _fault.Vector;
         bool hasError = _fault.HasErrorCode;
         uint error = _fault.ErrorCode;
+
+        // A #DB before an instruction is its breakpoint, the one fault that leaves RF as it is.
+        EventKind kind = vector == Vectors.DB && !within ? EventKind.Trap : EventKind.Exception;
         LastFault = (vector, error);
         while (true)
         {
             State->Rip = restart;
             try
             {
-                DeliverEvent(vector, EventKind.Exception, hasError, error);
+                DeliverEvent(vector, kind, hasError, error);
                 return;
             }
             catch (GuestFault)
@@ -288,6 +294,7 @@ public sealed unsafe partial class X86Cpu
                 }
                 bool doubled = (IsContributory(vector) && IsContributory(_fault.Vector))
                     || (vector == Vectors.PF && (_fault.Vector == Vectors.PF || IsContributory(_fault.Vector)));
+                kind = EventKind.Exception;
                 vector = doubled ? Vectors.DF : _fault.Vector;
                 hasError = doubled || _fault.HasErrorCode;
                 error = doubled ? 0 : _fault.ErrorCode;

@@ -6,8 +6,8 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Bits of an error code: the event came from outside the program; the index is one into the IDT.</summary>
     private const uint ErrorExt = 1, ErrorIdt = 2;
 
-    /// <summary>Faults other than #DB: they push EFLAGS with RF set (SDM vol. 3, 18.3.1.1).</summary>
-    private const uint FaultVectors = (1u << Vectors.DE) | (1u << Vectors.BR) | (1u << Vectors.UD) | (1u << Vectors.NM) | (1u << Vectors.TS)
+    /// <summary>Faults: they push EFLAGS with RF set, #DB too unless it is a breakpoint's (SDM vol. 3, 18.3.1.1).</summary>
+    private const uint FaultVectors = (1u << Vectors.DE) | (1u << Vectors.DB) | (1u << Vectors.BR) | (1u << Vectors.UD) | (1u << Vectors.NM) | (1u << Vectors.TS)
         | (1u << Vectors.NP) | (1u << Vectors.SS) | (1u << Vectors.GP) | (1u << Vectors.PF) | (1u << Vectors.MF) | (1u << Vectors.AC) | (1u << Vectors.XM);
 
     /// <summary>
@@ -26,6 +26,8 @@ public sealed unsafe partial class X86Cpu
             flags &= ~Eflags.RF;
         else if (kind == EventKind.Exception && vector < 32 && ((FaultVectors >> vector) & 1) != 0)
             flags |= Eflags.RF;
+        else if (kind is EventKind.ExternalInterrupt or EventKind.Nmi or EventKind.Trap && AmidRepeat)
+            flags |= Eflags.RF;
         if (!ProtectedMode)
             DeliverReal(vector, flags, ext);
         else if (LongModeActive)
@@ -38,6 +40,7 @@ public sealed unsafe partial class X86Cpu
             State->Dr[7] &= ~DebugGeneralDetect;
         State->Shadow = InterruptShadow.None;
         State->Activity = Activity.Active;
+        _attention &= ~Attention.Repeat;
     }
 
     /// <summary>INT n (CD), with virtual-8086 mode's rules on top of <see cref="DeliverEvent"/>.</summary>

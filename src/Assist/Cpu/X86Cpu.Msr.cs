@@ -58,7 +58,8 @@ public sealed unsafe partial class X86Cpu
         switch (index)
         {
             case MsrTsc:
-                TimeStamp = value;
+                // The P6 writes the low half and clears the high one (SDM vol. 3, 18.17.3).
+                TimeStamp = Model.Family == 6 ? (uint)value : value;
                 return;
             case MsrApicBase when Model.Has(CpuFeatures.Apic):
                 RequireMsr((value & 0x6FF) == 0 && value >> Memory.AddressBits == 0);

@@ -36,6 +36,9 @@ public sealed unsafe partial class X86Cpu
 
         /// <summary>A watched segment register was loaded.</summary>
         Segment = 256,
+
+        /// <summary>A repeated instruction stands between two iterations.</summary>
+        Repeat = 512,
     }
 
     private Attention _attention;
@@ -147,6 +150,22 @@ public sealed unsafe partial class X86Cpu
             return _stepping || _deadline <= now ? 1 : _deadline - now;
         }
     }
+
+    /// <summary>
+    /// A repeated instruction gives way between two iterations: it is next again, what interrupts it pushes RF set, and a breakpoint
+    /// on it does not strike anew (SDM vol. 3, 18.3.1.1).
+    /// </summary>
+    internal void GiveWay()
+    {
+        State->Rip = _repeatRip = InstructionStart;
+        _attention |= Attention.Repeat;
+        EndBlock();
+    }
+
+    private ulong _repeatRip;
+
+    /// <summary>The instruction at RIP has iterations behind it.</summary>
+    private bool AmidRepeat => (_attention & Attention.Repeat) != 0 && State->Rip == _repeatRip;
 
     /// <summary>Counts iterations of a repeated instruction; its last one counts when it retires.</summary>
     public void AddInstructions(ulong count) => _count += count;

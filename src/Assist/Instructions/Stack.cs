@@ -91,7 +91,8 @@ internal static unsafe class Stack
         cpu.AdjustSp(8 * sizeof(T));
     }
 
-    // SDM vol. 2, ENTER. Everything is stored relative to the old stack pointer; the registers change last.
+    // SDM vol. 2, ENTER. Everything is stored relative to the old stack pointer; the registers change last, and nothing is stored
+    // before every access has been probed.
     private static void Enter<T>(X86Cpu cpu, Op* op)
         where T : unmanaged, IBinaryInteger<T>
     {
@@ -101,6 +102,7 @@ internal static unsafe class Stack
         int level = op->Imm2 & 31;
         ulong allocate = (ushort)op->Imm;
         ulong top = sp - (ulong)sizeof(T);
+        ProbeFrame<T>(cpu, sp, bp, level, allocate);
         cpu.Write(Seg.Ss, top & mask, cpu.Reg<T>(Gpr.Bp));
         ulong frame = (sp & ~mask) | (top & mask);
         for (int nested = 1; nested < level; nested++)
@@ -115,11 +117,23 @@ internal static unsafe class Stack
             cpu.Write(Seg.Ss, top & mask, T.CreateTruncating(frame));
         }
         top -= allocate;
-
-        // ENTER finishes with a check, without a store, that the new top of the stack is writable.
-        cpu.ProbeWrite(Seg.Ss, top & mask, sizeof(T));
         cpu.AdjustSp((long)(top - sp));
         cpu.SetReg(Gpr.Bp, T.CreateTruncating(frame));
+    }
+
+    /// <summary>In the order of the accesses; the last is ENTER's own check, without a store, that the new top of the stack is writable.</summary>
+    private static void ProbeFrame<T>(X86Cpu cpu, ulong sp, ulong bp, int level, ulong allocate)
+        where T : unmanaged
+    {
+        ulong mask = cpu.StackMask;
+        ulong size = (ulong)sizeof(T);
+        for (int slot = 0; slot <= level; slot++)
+        {
+            if (slot != 0 && slot != level)
+                cpu.ProbeRead(Seg.Ss, (bp - ((ulong)slot * size)) & mask, sizeof(T));
+            cpu.ProbeWrite(Seg.Ss, (sp - ((ulong)(slot + 1) * size)) & mask, sizeof(T));
+        }
+        cpu.ProbeWrite(Seg.Ss, (sp - ((ulong)(level + 1) * size) - allocate) & mask, sizeof(T));
     }
 
     private static void Leave<T>(X86Cpu cpu, Op* op)

@@ -110,7 +110,7 @@ internal static unsafe class Strings
             if (allowance == 0 || cpu.BlockEnded)
             {
                 cpu.AddInstructions(done - 1);
-                cpu.State->Rip = cpu.InstructionStart;
+                cpu.GiveWay();
                 return;
             }
             cpu.AddInstructions(done);

@@ -183,4 +183,43 @@ public unsafe class DebugTests
         Assert.Equal(4ul, machine.State->Gpr[1]);
         Assert.Equal(0, ReturnIp(machine));
     }
+
+    // SDM vol. 3, 6.8.3.
+    [Fact]
+    public void No_breakpoint_strikes_on_the_instruction_after_a_load_of_SS()
+    {
+        using TestMachine machine = Build();
+        machine.State->Dr[0] = TestMachine.CodeAt + 2;
+        machine.State->Dr[1] = TestMachine.CodeAt + 3;
+        machine.State->Dr[7] = Exact | 0xA;
+        machine.Assemble(a =>
+        {
+            a.mov(ss, bx);
+            a.inc(ax);
+            a.inc(ax);
+        });
+        machine.Cpu.Run(100);
+        Assert.Equal(3, ReturnIp(machine));
+        Assert.Equal(2ul, machine.State->Dr[6] & 0xF);
+    }
+
+    // SDM vol. 3, 18.3.1.1: RF stays set between iterations.
+    [Fact]
+    public void A_breakpoint_on_a_repeated_instruction_strikes_before_its_first_iteration_only()
+    {
+        using TestMachine machine = Build();
+        machine.State->Dr[0] = TestMachine.CodeAt;
+        machine.State->Dr[7] = Exact | 2;
+        machine.State->Gpr[1] = 5;
+        machine.State->Gpr[7] = 0x5000;
+        machine.Assemble(a =>
+        {
+            a.rep.stosb();
+            a.hlt();
+        });
+        machine.State->Rflags |= Eflags.RF;
+        Assert.Equal(StopReason.Halted, machine.Cpu.Run(100));
+        Assert.Equal(0x1000, machine.State->Cs.Selector);
+        Assert.Equal(0ul, machine.State->Gpr[1]);
+    }
 }

@@ -154,7 +154,57 @@ public unsafe class DecodeTests
     }
 
     [Theory]
-    [InlineData("486", "0F42C1", true)]
+    [InlineData("486", "0F42C1", true)] // CMOVB
+    [InlineData("pentium", "0F42C1", true)]
+    [InlineData("486", "0FC70E", true)] // CMPXCHG8B
+    [InlineData("pentium", "0FC70E", false)]
+    [InlineData("486", "0FC8", false)] // BSWAP
+    [InlineData("486", "0FA2", false)] // CPUID
+    [InlineData("486", "0F32", true)] // RDMSR
+    [InlineData("486", "0F0100", false)] // SGDT
+    [InlineData("486", "0F24C0", true)] // MOV from test registers
+    [InlineData("pentium", "0F33", true)] // RDPMC
+    [InlineData("pentium", "0F34", true)] // SYSENTER
+    [InlineData("pentium", "DAC1", true)] // FCMOVB
+    [InlineData("p3", "DAC1", false)]
+    [InlineData("pentium", "DBF1", true)] // FCOMI
+    [InlineData("p3", "DBF1", false)]
+    [InlineData("pentium", "0F6FC1", true)] // MOVQ
+    [InlineData("p3", "0F6FC1", false)]
+    [InlineData("pentium", "0FAE06", true)] // FXSAVE
+    [InlineData("p3", "0F1806", false)] // PREFETCHNTA
+    [InlineData("pentium", "0F1806", true)]
+    [InlineData("p3", "0FAEF0", true)] // MFENCE
+    [InlineData("p4", "0FAEF0", false)]
+    [InlineData("p3", "0FAEF8", false)] // SFENCE
+    [InlineData("p4", "F30FB8C1", true)] // POPCNT
+    [InlineData("x86-64", "F30FB8C1", false)]
+    [InlineData("x86-64", "0F01F9", true)] // RDTSCP
+    [InlineData("x86-64", "0FC7F0", true)] // RDRAND
+    [InlineData("x86-64", "0F01C1", true)] // VMCALL
+    [InlineData("x86-64", "0F05", true)] // SYSCALL outside 64-bit mode
+    [InlineData("p3", "0F0B", true)] // UD2
+    [InlineData("p3", "0FFFC0", true)] // UD0
+    [InlineData("p3", "D6", false)] // SALC
+    [InlineData("p3", "C6C801", true)] // C6 /1
+    [InlineData("p3", "FEF0", true)] // FE /6
+    [InlineData("p3", "FFF8", true)] // FF /7
+    [InlineData("p3", "8FC8", true)] // 8F /1
+    [InlineData("p3", "0FBAC001", true)] // group 8 /0
+    [InlineData("p3", "C4C0", true)] // LES with a register
+    [InlineData("p3", "62C0", true)] // BOUND with a register
+    [InlineData("p3", "8DC0", true)] // LEA with a register
+    [InlineData("p3", "FFD8", true)] // CALL far with a register
+    [InlineData("p3", "8EC8", true)] // MOV CS
+    [InlineData("p3", "8CF0", true)] // MOV from segment register 6
+    [InlineData("p3", "0F20C8", true)] // MOV from CR1
+    [InlineData("p3", "0F01E8", true)] // group 7 /5
+    [InlineData("p3", "F08B06", true)] // LOCK MOV
+    [InlineData("p3", "F08706", false)] // LOCK XCHG
+    [InlineData("p3", "F03906", true)] // LOCK CMP
+    [InlineData("p3", "F00FA306", true)] // LOCK BT
+    [InlineData("p3", "F00FAB06", false)] // LOCK BTS
+    [InlineData("p3", "F0A4", true)] // LOCK MOVS
     [InlineData("p3", "0F42C1", false)]
     [InlineData("486", "0F31", true)]
     [InlineData("p3", "0F58C1", false)]

@@ -151,15 +151,17 @@ public sealed unsafe class StackTests : IDisposable
     }
 
     [Fact]
-    public void Enter_whose_frame_would_not_be_writable_changes_no_register()
+    public void Enter_whose_frame_would_not_be_writable_changes_nothing()
     {
         _machine.EnablePaging();
         _machine.Ring(3);
         _machine.Protect(Page - 0x1000, 5);
         _machine.Esp = Page + 0x10;
         _machine.State->Gpr[5] = 0x7000;
+        _machine.Write32(Page + 0xC, 0xCCCCCCCC);
         _machine.Code(32, a => a.enter(0x40, 2));
         _machine.StepToFault(Vectors.PF);
+        Assert.Equal(0xCCCCCCCC, _machine.Read32(Page + 0xC));
         Assert.Equal(0x7000ul, _machine.State->Gpr[5]);
         Assert.Equal(Page + 0x10u, _machine.Read32((int)_machine.Esp + 16));
         Assert.Equal(Page - 0x3Cul, _machine.State->Cr2);

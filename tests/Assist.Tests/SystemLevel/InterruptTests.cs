@@ -180,6 +180,44 @@ public sealed unsafe class InterruptTests : IDisposable
         Assert.Equal(0u, _machine.Flags & Eflags.RF);
     }
 
+    // SDM vol. 3, 18.3.1.1: so that a breakpoint on the instruction does not strike again when it is resumed.
+    [Fact]
+    public void Interrupt_between_two_iterations_pushes_RF_and_after_the_last_does_not()
+    {
+        foreach (int count in new[] { 3, 1 })
+        {
+            using ProtectedMachine machine = new();
+            machine.State->Rflags = 2 | Eflags.IF;
+            machine.State->Gpr[1] = (ulong)count;
+            machine.State->Gpr[7] = 0x7000;
+            machine.Code(32, a => a.rep.stosb());
+            machine.Step();
+            machine.Interrupt(0x40);
+            machine.Step();
+            Assert.Equal(count == 3 ? (uint)ProtectedMachine.Origin : ProtectedMachine.Origin + 2u, machine.Read32((int)machine.Esp));
+            Assert.Equal(count == 3 ? Eflags.RF : 0, machine.Read32((int)machine.Esp + 8) & Eflags.RF);
+        }
+    }
+
+    // SDM vol. 3, 18.3.1.1: a fault like others; only an instruction breakpoint leaves RF clear.
+    [Fact]
+    public void General_detect_pushes_RF_and_an_instruction_breakpoint_does_not()
+    {
+        _machine.State->Dr[7] = 0x2400;
+        _machine.Code(32, a => a.mov(eax, dr6));
+        _machine.StepToFault(Vectors.DB);
+        Assert.Equal(Eflags.RF, _machine.Read32((int)_machine.Esp + 8) & Eflags.RF);
+        Assert.Equal(0x2000ul, _machine.State->Dr[6] & 0x2000);
+        Assert.Equal(0ul, _machine.State->Dr[7] & 0x2000);
+
+        using ProtectedMachine other = new();
+        other.State->Dr[0] = ProtectedMachine.Origin;
+        other.State->Dr[7] = 0x402;
+        other.Code(32, a => a.nop());
+        other.StepToFault(Vectors.DB);
+        Assert.Equal(0u, other.Read32((int)other.Esp + 8) & Eflags.RF);
+    }
+
     [Fact]
     public void Software_interrupt_pushes_no_RF_even_right_after_a_return_that_set_it()
     {
