@@ -24,6 +24,9 @@ internal static class RoleCommands
 
     public static Option<string[]> Media { get; } = new("--media") { Description = "a folder with guest media", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
 
+    /// <summary>What the worker offers; nothing: every backend that works here.</summary>
+    public static Option<string[]> Offer { get; } = new Option<string[]>("--backend") { Description = "offer only this backend (default: all that work here)", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false }.AcceptOnlyFromAmong("kvm", "whp", "soft");
+
     private static readonly Option<string> Listen = new("--listen") { Description = "address to listen on", DefaultValueFactory = _ => "127.0.0.1" };
     private static readonly Option<int> SiloPort = new("--silo-port") { Description = "port for other silos", DefaultValueFactory = _ => 11111 };
     private static readonly Option<int> GatewayPort = new("--gateway-port") { Description = "port for workers", DefaultValueFactory = _ => WorkerConnection.DefaultGatewayPort };
@@ -35,7 +38,7 @@ internal static class RoleCommands
         var silo = new Command("silo", "Runs a silo with the HTTP API and the dashboard.") { Postgres, Port, Listen, SiloPort, GatewayPort };
         silo.SetAction(RunSilo);
         yield return silo;
-        var worker = new Command("worker", "Runs a worker node.") { Postgres, Gateway, Slots, Media, Id };
+        var worker = new Command("worker", "Runs a worker node.") { Postgres, Gateway, Slots, Media, Offer, Id };
         worker.SetAction(RunWorker);
         yield return worker;
         var dashboard = new Command("dashboard", "Runs a dashboard for a farm elsewhere (--server).") { Port, Listen };
@@ -47,8 +50,11 @@ internal static class RoleCommands
     }
 
     /// <summary>A worker with the backends that work here.</summary>
-    public static WorkerOptions WorkerOptions(string? id, int slots, string[]? media)
+    public static WorkerOptions WorkerOptions(ParseResult parsed)
     {
+        int slots = parsed.GetValue(Slots);
+        string[]? media = parsed.GetValue(Media);
+        string[] offered = parsed.GetValue(Offer) ?? [];
         if (slots is < 1 or > 256)
             throw new BadInputException($"--slots {slots} is out of range: give 1 to 256.");
         foreach (string folder in media ?? [])
@@ -56,7 +62,8 @@ internal static class RoleCommands
             if (!Directory.Exists(folder))
                 throw new BadInputException($"--media {folder}: there is no such folder.");
         }
-        var here = Backends.All.Where(backend => backend.Unavailable is null).Select(backend => Enum.Parse<Backend>(backend.Name, ignoreCase: true)).ToList();
+        var usable = offered.Length > 0 ? [.. offered.Distinct().Select(Backends.Choose)] : Backends.All.Where(backend => backend.Unavailable is null);
+        var here = usable.Select(backend => Enum.Parse<Backend>(backend.Name, ignoreCase: true)).ToList();
         var missing = Backends.All.Where(backend => backend.Unavailable is not null).Select(backend => $"{backend.Name}: {backend.Unavailable}").ToList();
         var options = new WorkerOptions
         {
@@ -65,7 +72,7 @@ internal static class RoleCommands
             MediaFolders = FarmFolders.MediaFolders(media),
             Slots = slots,
         };
-        return id is null ? options : options with { Id = id };
+        return parsed.GetResult(Id) is null || parsed.GetValue(Id) is not { } id ? options : options with { Id = id };
     }
 
     /// <summary>Cancelled by Ctrl-C and SIGTERM.</summary>
@@ -121,7 +128,7 @@ internal static class RoleCommands
         foreach (string text in parsed.GetValue(Gateway) ?? [])
             gateways.Add(IPEndPoint.TryParse(text, out var end) && end.Port != 0 ? end : throw new BadInputException($"--gateway {text}: give ADDRESS:PORT."));
         using var host = WorkerHost.CreateHost(
-            WorkerOptions(parsed.GetValue(Id), parsed.GetValue(Slots), parsed.GetValue(Media)),
+            WorkerOptions(parsed),
             new WorkerConnection { Gateways = gateways, ConnectionString = parsed.GetValue(Postgres) });
         await host.StartAsync(cancel);
         await Wait(stopping);

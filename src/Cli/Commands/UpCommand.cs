@@ -23,7 +23,7 @@ internal static class UpCommand
 
     public static Command Create()
     {
-        var command = new Command("up", "Runs the whole farm on this machine: PostgreSQL, silo, worker, dashboard.") { RoleCommands.Port, RoleCommands.Postgres, RoleCommands.Slots, RoleCommands.Media };
+        var command = new Command("up", "Runs the whole farm on this machine: PostgreSQL, silo, worker, dashboard.") { RoleCommands.Port, RoleCommands.Postgres, RoleCommands.Slots, RoleCommands.Media, RoleCommands.Offer };
         command.SetAction(Run);
         return command;
     }
@@ -36,7 +36,7 @@ internal static class UpCommand
             throw new BadInputException($"--port {port} is no port: give 0 (any free one) to 65535.");
         CheckFree(port);
         var catalogue = GuestCatalogue.Load(FarmFolders.Guests);
-        var worker = RoleCommands.WorkerOptions(null, parsed.GetValue(RoleCommands.Slots), parsed.GetValue(RoleCommands.Media));
+        var worker = RoleCommands.WorkerOptions(parsed);
         try
         {
             await MediaRecipes.Make(catalogue.SelectMany(entry => entry.Guest.Media), Say, stopping);

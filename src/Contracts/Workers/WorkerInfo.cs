@@ -31,6 +31,7 @@ public sealed record HeldMedia
 [GenerateSerializer, Immutable, Alias("Farm.WorkerCapabilities")]
 public sealed record WorkerCapabilities
 {
+    /// <summary>Best first: <c>auto</c> takes the first.</summary>
     [Id(0)] public required IReadOnlyList<Backend> Backends { get; init; }
     [Id(1)] public required IReadOnlyList<FirmwareSet> Firmware { get; init; }
     [Id(2)] public IReadOnlyList<AssistMode> Assist { get; init; } = [AssistMode.Vm86, AssistMode.Full, AssistMode.Native];

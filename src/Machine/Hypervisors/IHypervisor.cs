@@ -34,6 +34,9 @@ public interface IHypervisor
     /// <summary>Null when the backend works here; else one sentence that says what is missing and what to do.</summary>
     string? Unavailable { get; }
 
+    /// <summary>The processor's own virtualization runs the guest. A backend without it works by name, but <c>auto</c> does not prefer it to soft.</summary>
+    bool Accelerated { get; }
+
     HypervisorCapabilities Capabilities { get; }
 
     /// <summary>What an emulation failure of this backend is called in reports: one of <see cref="Assist.Reports.OpcodeReasons"/>.</summary>

@@ -19,9 +19,6 @@ public static class Matching
     /// <summary>A worker with less free disk than this takes nothing; a worker that does not say is trusted.</summary>
     public const long LeastFreeDiskMiB = 512;
 
-    /// <summary>What <c>auto</c> means, best first.</summary>
-    private static readonly Backend[] s_preference = [Backend.Kvm, Backend.Whp, Backend.Soft];
-
     public static Match Match(WaitingJob job, WorkerRoom room)
     {
         var worker = room.Worker;
@@ -51,18 +48,11 @@ public static class Matching
         return new(Obstacle.None, backend, worker.Id);
     }
 
-    /// <summary>The backend that a worker uses for a request, or null.</summary>
-    public static Backend? Resolve(Backend asked, WorkerCapabilities can)
-    {
-        if (asked is not Backend.Auto)
-            return can.Backends.Contains(asked) ? asked : null;
-        foreach (var backend in s_preference)
-        {
-            if (can.Backends.Contains(backend))
-                return backend;
-        }
-        return null;
-    }
+    /// <summary>The backend that a worker uses for a request, or null; <c>auto</c> is its best.</summary>
+    public static Backend? Resolve(Backend asked, WorkerCapabilities can) =>
+        asked is Backend.Auto ? can.Backends.Cast<Backend?>().FirstOrDefault()
+        : can.Backends.Contains(asked) ? asked
+        : null;
 
     /// <summary>The first medium that is not among those held, or null.</summary>
     public static MediaInfo? Missing(IReadOnlyList<MediaInfo> needed, IReadOnlyList<HeldMedia> held)

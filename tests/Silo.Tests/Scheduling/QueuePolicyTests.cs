@@ -26,7 +26,8 @@ public sealed class QueuePolicyTests
     }
 
     [Theory]
-    [InlineData(Backend.Auto, new[] { Backend.Soft, Backend.Kvm }, Backend.Kvm)]
+    [InlineData(Backend.Auto, new[] { Backend.Kvm, Backend.Soft }, Backend.Kvm)]
+    [InlineData(Backend.Auto, new[] { Backend.Soft, Backend.Kvm }, Backend.Soft)]
     [InlineData(Backend.Auto, new[] { Backend.Soft }, Backend.Soft)]
     [InlineData(Backend.Soft, new[] { Backend.Soft, Backend.Kvm }, Backend.Soft)]
     [InlineData(Backend.Kvm, new[] { Backend.Soft }, null)]

@@ -27,6 +27,9 @@ public sealed class KvmHypervisor : IHypervisor
 
     public string? Unavailable => _unavailable.Value;
 
+    /// <summary>False on a paravirtual KVM (such as kvm-pvm), which emulates all code below long mode and is slower than soft.</summary>
+    public bool Accelerated => HasVirtualization();
+
     /// <summary>Where KVM is unavailable: what it has at the least.</summary>
     public HypervisorCapabilities Capabilities => _capabilities.Value;
 

@@ -10,6 +10,8 @@ public sealed class SoftHypervisor : IHypervisor
 
     public string? Unavailable => null;
 
+    public bool Accelerated => false;
+
     public HypervisorCapabilities Capabilities { get; } = new()
     {
         RealMode = true,
