@@ -39,7 +39,7 @@ internal sealed partial class GuestFile
             _file.Error(keys["id"], $"id '{id}' has to be 1 to 64 lower-case letters, digits, dots, dashes, and begin with a letter.");
         else if (id.Length > 0 && Path.GetFileNameWithoutExtension(_file.Path) is var name && name != id)
             _file.Error(keys["id"], $"id '{id}' has to be the file's name, '{name}'.");
-        var memory = _file.Int(keys, "memory", 1, 65536, DefaultMemoryMiB);
+        var memory = _file.Int(keys, "memory", 1, 64512, DefaultMemoryMiB);
         var cpu = _file.Text(keys, "cpu");
         var vga = _file.Text(keys, "vga");
         ReadMedia(keys);
@@ -144,7 +144,7 @@ internal sealed partial class GuestFile
             GuestId = id,
             Kind = kind,
             Digest = "",
-            MemoryMiB = _file.Int(keys, "memory", 1, 65536, memory),
+            MemoryMiB = _file.Int(keys, "memory", 1, 64512, memory),
             CpuModel = _file.Text(keys, "cpu") ?? cpu,
             Vga = _file.Text(keys, "vga") ?? vga,
             BootOrder = order,

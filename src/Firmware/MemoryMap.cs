@@ -65,6 +65,9 @@ public sealed class MemoryMap
 
     private const ulong FourGiB = 1ul << 32;
 
+    /// <summary>The most RAM that a machine may have: up to the PCI hole and from 4 GiB to the end of its addresses.</summary>
+    public static ulong MostRam(int addressBits = 36) => (1ul << addressBits) - FourGiB + PciHole;
+
     /// <param name="ramBytes">RAM of the machine, 1 MiB or more, a multiple of 64 KiB.</param>
     /// <param name="flashBytes">Size of the BIOS flash: 64, 128 or 256 KiB.</param>
     /// <param name="addressBits">Width of the guest's physical addresses.</param>

@@ -35,6 +35,8 @@ public static class MachineBuilder
             throw new HostException(why);
         var model = CpuModel.Find(options.CpuModel)
             ?? throw new BadInputException($"Unknown CPU model '{options.CpuModel}'; there are {string.Join(", ", CpuModel.All.Select(known => known.Name))}.");
+        if (options.MemoryMiB < 1 || (ulong)options.MemoryMiB > MemoryMap.MostRam() >> 20)
+            throw new BadInputException($"{options.MemoryMiB} MiB of memory are not possible; give 1 to {MemoryMap.MostRam() >> 20} MiB.");
         var firmware = FirmwareSet.Load(new FirmwareRequest(options.Firmware, options.BiosFile, options.Vgabios));
         var owned = new List<IDisposable>();
         try

@@ -13,10 +13,9 @@ internal sealed class RemovableDrives(IReadOnlyList<FloppyDrive?> floppies, IRea
     {
         if (Floppy(drive) is { } floppy)
         {
-            var disk = ImageFile.OpenFloppy(path, writeThrough);
             if (floppy.Disk is not null)
-                floppy.Eject();
-            floppy.Insert(disk);
+                floppy.Eject(); // first: with --write the drive holds its file alone, and it may be the same one
+            floppy.Insert(ImageFile.OpenFloppy(path, writeThrough));
             return null;
         }
         if (Cdrom(drive) is { } cdrom)

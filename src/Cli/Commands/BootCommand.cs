@@ -52,7 +52,7 @@ internal static class BootCommand
         {
             Machine = new MachineOptions
             {
-                MemoryMiB = Bounded(parsed.GetValue(Memory), 1, 65536, "--memory"),
+                MemoryMiB = Bounded(parsed.GetValue(Memory), 1, 64512, "--memory"),
                 CpuModel = parsed.GetValue(Cpu)!,
                 Assist = Enum.Parse<AssistStrength>(parsed.GetValue(Assist)!, ignoreCase: true),
                 Firmware = parsed.GetValue(Firmware)!,

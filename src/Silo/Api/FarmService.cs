@@ -182,8 +182,8 @@ public sealed partial class FarmService(
             throw new FarmException(FarmErrorKind.Invalid, "The stack is missing. Nothing was queued.");
         if (request.Priority is < -100 or > 100)
             throw new FarmException(FarmErrorKind.Invalid, $"Priority {request.Priority} is out of range: -100 to 100. Nothing was queued.");
-        if (request.Stack.MemoryMiB is < 1 or > 65536)
-            throw new FarmException(FarmErrorKind.Invalid, $"Memory of {request.Stack.MemoryMiB} MiB is out of range: 1 to 65536. Nothing was queued.");
+        if (request.Stack.MemoryMiB is < 1 or > 64512)
+            throw new FarmException(FarmErrorKind.Invalid, $"Memory of {request.Stack.MemoryMiB} MiB is out of range: 1 to 64512. Nothing was queued.");
         if (request.Stack.CpuModel is { } model && !CpuModel().IsMatch(model))
             throw new FarmException(FarmErrorKind.Invalid, $"'{model}' is no CPU model. Nothing was queued.");
     }

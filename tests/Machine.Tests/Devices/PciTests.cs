@@ -341,6 +341,6 @@ public class PciTests
             UseInterruptPin(1);
         }
 
-        protected override ulong ReadBar(int bar, ulong offset, int size) => bar == 6 ? 0xAA55 : offset;
+        protected internal override ulong ReadBar(int bar, ulong offset, int size) => bar == 6 ? 0xAA55 : offset;
     }
 }

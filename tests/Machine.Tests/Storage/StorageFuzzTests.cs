@@ -1,14 +1,12 @@
 using Farm.Machine.Devices.Ide;
 using Farm.Machine.Storage;
+using Farm.Machine.Tests.Hostile;
 
 namespace Farm.Machine.Tests.Storage;
 
 /// <summary>Guests are hostile: any sequence of port accesses must end in a defined state, without an exception, in bounded time.</summary>
 public sealed class StorageFuzzTests
 {
-    /// <summary>FARM_FUZZ_SECONDS runs it for longer by hand; FARM_FUZZ_SEED repeats one.</summary>
-    private static readonly TimeSpan s_budget = TimeSpan.FromSeconds(double.TryParse(Environment.GetEnvironmentVariable("FARM_FUZZ_SECONDS"), out double seconds) ? seconds : 2);
-
     [Fact]
     public void A_channel_with_disk_and_cdrom_survives_random_accesses() => Fuzz(random =>
     {
@@ -132,22 +130,5 @@ public sealed class StorageFuzzTests
         _ => random.Next(256),
     };
 
-    private static void Fuzz(Action<Random> round)
-    {
-        int seed = int.TryParse(Environment.GetEnvironmentVariable("FARM_FUZZ_SEED"), out int given) ? given : Random.Shared.Next();
-        long start = Environment.TickCount64;
-        do
-        {
-            try
-            {
-                round(new Random(seed));
-            }
-            catch (Exception e)
-            {
-                Assert.Fail($"FARM_FUZZ_SEED={seed}: {e}");
-            }
-            seed++;
-        }
-        while (Environment.TickCount64 - start < s_budget.TotalMilliseconds);
-    }
+    private static void Fuzz(Action<Random> round) => FuzzBudget.Run(2, round);
 }

@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using Farm.Machine.Memory;
 
 namespace Farm.Machine.Devices.Vga;
 
@@ -8,15 +8,13 @@ namespace Farm.Machine.Devices.Vga;
 /// </summary>
 public sealed unsafe class PlanarMemory : IDisposable
 {
-    private const int Alignment = 4096;
-
     private static readonly uint[] PlaneMasks =
     [
         0x00000000, 0x000000FF, 0x0000FF00, 0x0000FFFF, 0x00FF0000, 0x00FF00FF, 0x00FFFF00, 0x00FFFFFF,
         0xFF000000, 0xFF0000FF, 0xFF00FF00, 0xFF00FFFF, 0xFFFF0000, 0xFFFF00FF, 0xFFFFFF00, 0xFFFFFFFF,
     ];
 
-    private void* _allocation;
+    private readonly HostMemory _allocation;
     private uint* _words;
     private uint _latch;
 
@@ -50,8 +48,8 @@ public sealed unsafe class PlanarMemory : IDisposable
         if (size < 0x40000 || !int.IsPow2(size))
             throw new ArgumentOutOfRangeException(nameof(size), $"Video memory of {size} bytes: give a power of two of at least 256 KiB.");
         Size = size;
-        _allocation = NativeMemory.AllocZeroed((nuint)size + Alignment);
-        Bytes = (byte*)(((nuint)_allocation + Alignment - 1) & ~(nuint)(Alignment - 1));
+        _allocation = new HostMemory((ulong)size);
+        Bytes = _allocation.Start;
         _words = (uint*)Bytes;
     }
 
@@ -195,8 +193,7 @@ public sealed unsafe class PlanarMemory : IDisposable
 
     public void Dispose()
     {
-        NativeMemory.Free(_allocation);
-        _allocation = null;
+        _allocation.Dispose();
         _words = null;
         Bytes = null;
     }
