@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
 # With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine. The word kvm stands for the
-# backend tests and boots on real KVM in a nested machine (infra/kvm.sh); it runs only when named.
+# backend tests and boots on real KVM in a nested machine (infra/kvm.sh), the word guests for every guest of the catalogue by strength
+# and firmware and for three runs alike of each; both run only when named. Reports and screens of guests: .farm/test-logs/guests.
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
@@ -29,8 +30,29 @@ if [ $# = 0 ]; then
     fi
 fi
 
-kvm=
-for word in "$@"; do [ "${word,,}" = kvm ] && kvm=1; done
+kvm= guests=
+for word in "$@"; do
+    [ "${word,,}" = kvm ] && kvm=1
+    [ "${word,,}" = guests ] && guests=1
+done
+
+# Adds up the summary of a test program's log: name, log, exit code.
+tally() {
+    local name=$1 log=$2 code=$3
+    count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\).*/\1/p" "$log" | tail -n 1; }
+    total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors) notrun=$(count 'Not Run')
+    f=$((${f:-0} + ${errors:-0}))
+    p=$((${total:-0} - f - ${s:-0} - ${notrun:-0}))
+    if [ -z "$total" ] || { [ "$code" != 0 ] && [ $f = 0 ]; }; then
+        tail -n 30 "$log"
+        echo "$name ended with code $code"
+        f=$((f + 1))
+    fi
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
+    [ $f = 0 ] || grep -A 12 -F '[FAIL]' "$log" | head -n 120
+    grep -A 1 -F '[SKIP]' "$log" | grep -v '^--' | sort | uniq -c | sort -rn | head -n 20
+    echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
+}
 
 for project in tests/*/*.csproj; do
     name=$(basename "$project" .csproj)
@@ -44,21 +66,17 @@ for project in tests/*/*.csproj; do
     log="$logs/$name.log"
     echo "== $name"
     timeout 2400 "$exe" -noColor -noLogo >"$log" 2>&1
-    code=$?
-    count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\).*/\1/p" "$log" | tail -n 1; }
-    total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors)
-    f=$((${f:-0} + ${errors:-0}))
-    p=$((${total:-0} - f - ${s:-0}))
-    if [ -z "$total" ] || { [ $code != 0 ] && [ $f = 0 ]; }; then
-        tail -n 30 "$log"
-        echo "$name ended with code $code"
-        f=$((f + 1))
-    fi
-    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
-    [ $f = 0 ] || grep -A 12 -F '[FAIL]' "$log" | head -n 120
-    grep -A 1 -F '[SKIP]' "$log" | grep -v '^--' | sort | uniq -c | sort -rn | head -n 20
-    echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
+    tally "$name" "$log" $?
 done
+
+if [ -n "$guests" ]; then
+    echo "== Guests by strength and firmware; determinism"
+    FARM_TEST_RESULTS="$logs/guests" timeout 7200 tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd -noColor -noLogo -explicit on -diagnostics \
+        -class '*.GuestMatrixTests' -class '*.DeterminismTests' >"$logs/guests.log" 2>&1
+    code=$?
+    sed -n 's/^ *\[D::Farm.EndToEnd\] /   /p' "$logs/guests.log"
+    tally Guests "$logs/guests.log" $code
+fi
 
 if [ -n "$kvm" ]; then
     echo "== KVM in a nested machine"

@@ -25,6 +25,9 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
     /// <summary>External interrupts taken, by IRQ.</summary>
     public IReadOnlyList<ulong> Interrupts => _interrupts;
 
+    /// <summary>Their sum.</summary>
+    public ulong InterruptsTaken { get; private set; }
+
     public ulong PortReads { get; private set; }
 
     public ulong PortWrites { get; private set; }
@@ -69,6 +72,7 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
         byte vector = pic.Acknowledge();
         int irq = (vector & 7) + ((vector & 0xF8) == pic.MasterVectorBase ? 0 : 8);
         _interrupts[irq]++;
+        InterruptsTaken++;
         return Translate is { } translate ? translate(vector) : vector;
     }
 }

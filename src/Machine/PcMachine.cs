@@ -78,6 +78,9 @@ public sealed class PcMachine : IDisposable
 
     public int Resets { get; private set; }
 
+    /// <summary>Guest time that the processor has spent halted, in nanoseconds.</summary>
+    public long IdleTime { get; private set; }
+
     /// <summary>Where COM1's output goes.</summary>
     public Action<byte>? SerialSink { get; set; }
 
@@ -129,7 +132,13 @@ public sealed class PcMachine : IDisposable
     }
 
     /// <summary>Resets between two steps of the run.</summary>
-    public void RequestReset(ResetKind kind, string source) => Parts.System.RequestReset(kind, source);
+    public void RequestReset(ResetKind kind, string source)
+    {
+        // The reset button works on a machine that hangs.
+        if (End is { Kind: MachineEndKind.Hang or MachineEndKind.TripleFault })
+            End = null;
+        Parts.System.RequestReset(kind, source);
+    }
 
     /// <summary>Puts the image at <paramref name="path"/> into floppy0, floppy1 or cdrom0...; says what is wrong, or null.</summary>
     public string? Insert(string drive, string path) => Parts.Removable.Insert(drive, path);
@@ -203,6 +212,7 @@ public sealed class PcMachine : IDisposable
         long before = Time.Now;
         Time.IdleUntil(deadline, Parts.Wake);
         Parts.Wake.Reset();
+        IdleTime += Time.Now - before;
         if (Time is InstructionTime)
             Parts.Execution.PassTicks((ulong)((Time.Now / InstructionTime.NanosecondsPerInstruction) - (before / InstructionTime.NanosecondsPerInstruction)));
     }

@@ -66,6 +66,9 @@ public sealed record BootReport
     /// <summary>Of these, executed by the vCPU itself in real mode: 0 under vm86 and full.</summary>
     public required ulong RealModeInstructions { get; init; }
 
+    /// <summary>What the guest was doing instead of making progress, when the run ended as Hang, TripleFault or Timeout; null: nothing of the kind.</summary>
+    public Stall? Stall { get; init; }
+
     public required string FurthestPhase { get; init; }
 
     public required IReadOnlyList<PhaseReached> Phases { get; init; }
@@ -90,6 +93,12 @@ public sealed record BootReport
 
     /// <summary>Hash of what the screen shows at the end, text or graphics.</summary>
     public required string ScreenHash { get; init; }
+
+    /// <summary>Number of different screens that followed each other, as sampled in guest time.</summary>
+    public required int Screens { get; init; }
+
+    /// <summary>SHA-256 over the hashes of all these screens, in order.</summary>
+    public required string ScreensHash { get; init; }
 
     /// <summary>SHA-256 of every byte the guest sent to COM1.</summary>
     public required string SerialHash { get; init; }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
+using Farm.Assist.Cpu;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Hypervisors.Soft;
 
@@ -17,6 +18,8 @@ public sealed class BootSession : IDisposable
     private readonly IncrementalHash _serialHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private readonly Stopwatch _host = new();
     private readonly PhaseTracker _phases;
+    private readonly ScreenHistory _screens;
+    private readonly StallClassifier _stalls = new();
     private readonly string _backend;
     private readonly bool _virtualTime;
 
@@ -30,6 +33,7 @@ public sealed class BootSession : IDisposable
         _virtualTime = hypervisor.Capabilities.VirtualTime;
         _machine = MachineBuilder.Build(request.Machine, hypervisor);
         _phases = new PhaseTracker(_machine, _host);
+        _screens = new ScreenHistory(_machine.Screen);
         _machine.SerialSink = value =>
         {
             Script?.SerialOutput([value]);
@@ -82,6 +86,7 @@ public sealed class BootSession : IDisposable
         while (true)
         {
             RunSlice(Math.Min(script.NextPoll, guestLimit), either.Token);
+            _screens.Sample();
             OnPoll?.Invoke(this);
             var status = _machine.End is { Kind: MachineEndKind.PoweredOff } || target.PowerCut ? script.GuestPoweredOff() : script.Poll();
             if (status == ScriptStatus.Passed)
@@ -93,14 +98,16 @@ public sealed class BootSession : IDisposable
             if (status == ScriptStatus.Failed)
                 return Report(BootOutcome.Fail, script.Message);
             if (status == ScriptStatus.TimedOut)
-                return Report(BootOutcome.Timeout, script.Message);
+                return TimedOut(script.Message);
             if (_machine.End is { } end)
-                return Report(Outcome(end), $"{end.Reason}. {script.Explain()}");
+                return Report(Outcome(end), $"{end.Reason}. {script.Explain()}", Stalled(end));
+            if (_stalls.Endless && script.CurrentStep is not WaitStep)
+                return Stuck($"nothing can get the guest out of a loop. {script.Explain()}");
             cancel.ThrowIfCancellationRequested();
             if (hostLimit.IsCancellationRequested)
-                return Report(BootOutcome.Timeout, string.Create(CultureInfo.InvariantCulture, $"the limit of {_request.HostTimeout!.Value.TotalSeconds:F0} s of host time was reached. {script.Explain()}"));
+                return TimedOut(string.Create(CultureInfo.InvariantCulture, $"the limit of {_request.HostTimeout!.Value.TotalSeconds:F0} s of host time was reached. {script.Explain()}"));
             if (_machine.Time.Now >= guestLimit)
-                return Report(BootOutcome.Timeout, string.Create(CultureInfo.InvariantCulture, $"the limit of {guestLimit / 1e9:F0} s of guest time was reached. {script.Explain()}"));
+                return TimedOut(string.Create(CultureInfo.InvariantCulture, $"the limit of {guestLimit / 1e9:F0} s of guest time was reached. {script.Explain()}"));
         }
     }
 
@@ -110,6 +117,7 @@ public sealed class BootSession : IDisposable
     public void Dispose()
     {
         _machine.Dispose();
+        _screens.Dispose();
         _serialHash.Dispose();
     }
 
@@ -120,16 +128,46 @@ public sealed class BootSession : IDisposable
         _ => BootOutcome.Hang,
     };
 
+    private static Stall? Stalled(MachineEnd end) => end.Kind switch
+    {
+        MachineEndKind.TripleFault => new(StallKind.TripleFault, end.Reason),
+        MachineEndKind.Hang => new(StallKind.HaltedForGood, end.Reason),
+        _ => null,
+    };
+
+    /// <summary>A limit was reached: by a guest that works, or by one that hangs.</summary>
+    private BootReport TimedOut(string reason) =>
+        _stalls.Classify() is { } stall ? Stuck(reason, stall) : Report(BootOutcome.Timeout, reason);
+
+    private BootReport Stuck(string reason, Stall? stall = null)
+    {
+        stall ??= _stalls.Classify();
+        return Report(BootOutcome.Hang, stall is null ? reason : $"{stall.Text}; {reason}", stall);
+    }
+
     private void RunSlice(long until, CancellationToken cancel)
     {
         while (_machine.Time.Now < until && _machine.End is null && !cancel.IsCancellationRequested)
         {
             _machine.Run(Math.Min(until, _machine.Time.Now + SampleEvery), cancel);
             _phases.Sample();
+            _stalls.Add(Sample());
         }
     }
 
-    private BootReport Report(BootOutcome outcome, string reason)
+    private unsafe StallSample Sample()
+    {
+        var guest = _machine.Parts.Execution.Guest;
+        var pic = _machine.Pic;
+        var door = _machine.Parts.Door;
+        var ports = _machine.Parts.Ports;
+        return new StallSample(
+            _machine.Time.Now, guest->Cs.Base + guest->Rip, guest->Cs.Selector, guest->Rip, (guest->Rflags & Eflags.IF) != 0,
+            (ushort)(pic.Requests & ~pic.Masked), pic.InService, door.InterruptsTaken,
+            ports.UnmappedReads, ports.UnmappedPort, door.PortReads + door.PortWrites + door.MmioReads + door.MmioWrites, _machine.IdleTime);
+    }
+
+    private BootReport Report(BootOutcome outcome, string reason, Stall? stall = null)
     {
         var execution = _machine.Parts.Execution;
         var screen = _machine.Screen.Capture();
@@ -148,6 +186,7 @@ public sealed class BootSession : IDisposable
             Instructions = _machine.Instructions,
             AssistInstructions = execution.AssistInstructions,
             RealModeInstructions = _machine.Vcpu.RealModeInstructions,
+            Stall = stall,
             FurthestPhase = _phases.Furthest,
             Phases = _phases.Reached,
             Exits = _machine.ExitCounts(),
@@ -158,6 +197,8 @@ public sealed class BootSession : IDisposable
             PostCodes = _machine.SystemPorts.PostCodes,
             Screen = screen.Text?.ToText().Split('\n') ?? [],
             ScreenHash = screen.Hash.ToString("x16", CultureInfo.InvariantCulture),
+            Screens = _screens.Count,
+            ScreensHash = _screens.Hash,
             SerialHash = Convert.ToHexStringLower(_serialHash.GetCurrentHash()),
             DiskWriteHash = _machine.Storage.WriteHash,
             Events = [.. _machine.Events.Events.Select(item => item.ToString())],

@@ -22,6 +22,9 @@ public sealed class PortBus
 
     public long UnmappedReads { get; private set; }
 
+    /// <summary>The port of the last read that nobody answered.</summary>
+    public ushort UnmappedPort { get; private set; }
+
     public long UnmappedWrites { get; private set; }
 
     /// <summary>Maps all of a device's fixed ranges.</summary>
@@ -142,6 +145,7 @@ public sealed class PortBus
     private uint ReadUnmapped(ushort port)
     {
         UnmappedReads++;
+        UnmappedPort = port;
         if (!_readReported[port])
         {
             _readReported[port] = true;

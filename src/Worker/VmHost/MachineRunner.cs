@@ -152,7 +152,7 @@ public sealed partial class MachineRunner : IVmRunner
                 GuestSeconds = report.GuestSeconds,
             })],
         FinalScreen = report.Screen,
-        StallVerdict = report.Outcome == BootOutcome.Hang ? report.Reason : null,
+        StallVerdict = report.Stall?.Text,
         ClockMode = report.ClockMode,
         StepsDone = session.Script?.StepsDone ?? 0,
         StepsTotal = session.StepsTotal,

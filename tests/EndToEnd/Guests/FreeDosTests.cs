@@ -30,18 +30,6 @@ public sealed class FreeDosTests
             Assert.Equal(0ul, report.RealModeInstructions);
     }
 
-    [Fact]
-    public void Runs_twice_alike_to_the_instruction()
-    {
-        var first = Boot(AssistStrength.Vm86);
-        var second = Boot(AssistStrength.Vm86);
-        Assert.Equal(first.Instructions, second.Instructions);
-        Assert.Equal(first.Screen, second.Screen);
-        Assert.Equal((first.ScreenHash, first.SerialHash, first.DiskWriteHash), (second.ScreenHash, second.SerialHash, second.DiskWriteHash));
-        Assert.Equal(first.AssistTraps, second.AssistTraps);
-        Assert.Equal(first.Interrupts, second.Interrupts);
-    }
-
     private static BootReport Boot(AssistStrength strength)
     {
         using var session = new BootSession(new BootRequest

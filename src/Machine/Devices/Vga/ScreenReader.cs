@@ -79,6 +79,9 @@ public sealed class ScreenReader(VgaDevice vga)
     /// <summary>The picture that the monitor shows.</summary>
     public RgbaImage Render() => ScreenRenderer.Render(vga);
 
+    /// <summary>As <see cref="Screen.Hash"/> of a <see cref="Capture"/>, without drawing text.</summary>
+    public ulong Hash() => StableHash.Combine(ReadText()?.Hash ?? Render().Hash, Blanked ? 1 : 0);
+
     /// <summary>Text and picture of this moment.</summary>
     public Screen Capture() => new(ReadText(), Render(), Blanked);
 }

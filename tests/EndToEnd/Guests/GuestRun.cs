@@ -1,0 +1,71 @@
+using System.Text.Json;
+using Farm.Catalogue;
+using Farm.Contracts;
+using Farm.Contracts.Guests;
+using Farm.Contracts.Jobs;
+using Farm.Machine.Boot;
+using Farm.Worker.VmHost;
+
+namespace Farm.EndToEnd.Guests;
+
+/// <summary>Runs a plan of the catalogue as a worker's child process does, on the soft backend.</summary>
+internal static class GuestRun
+{
+    private static readonly Lazy<IReadOnlyList<CatalogueEntry>> Catalogue = new(() => GuestCatalogue.Load(Path.Combine(Media.Root, "guests")));
+
+    /// <summary>
+    /// The report; the test is skipped when a medium is missing. With FARM_TEST_RESULTS set, report and screen are kept in that folder,
+    /// named by guest, kind, strength and firmware.
+    /// </summary>
+    public static async Task<BootReport> Run(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware)
+    {
+        var entry = Catalogue.Value.Single(known => known.Guest.Id == guest);
+        var plan = entry.Plans.Single(known => known.Kind == kind);
+        var media = new Dictionary<string, string>();
+        foreach (var medium in plan.Media)
+            media[medium.Name] = await Media.Need(medium, TestContext.Current.CancellationToken);
+        var folder = Directory.CreateTempSubdirectory("farm-guest-");
+        try
+        {
+            await new MachineRunner().Run(new VmJob
+            {
+                JobId = 1,
+                RunId = 1,
+                Plan = plan,
+                Stack = new StackSpec { Backend = Backend.Soft, Assist = assist, Firmware = firmware },
+                Media = media,
+                Folder = folder.FullName,
+            }, new Deaf(), TestContext.Current.CancellationToken);
+            Keep(folder.FullName, $"{guest}-{kind}-{assist}-{firmware}".ToLowerInvariant());
+            return JsonSerializer.Deserialize<BootReport>(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "report.json")), BootReport.Json)!;
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    private static void Keep(string folder, string name)
+    {
+        if (Environment.GetEnvironmentVariable("FARM_TEST_RESULTS") is not { Length: > 0 } results)
+            return;
+        Directory.CreateDirectory(results);
+        File.Copy(Path.Combine(folder, "report.json"), Path.Combine(results, name + ".json"), overwrite: true);
+        File.Copy(Path.Combine(folder, "screen.png"), Path.Combine(results, name + ".png"), overwrite: true);
+    }
+
+    private sealed class Deaf : IVmEvents
+    {
+        public void Started(StackSpec stack)
+        {
+        }
+
+        public void Progress(VmProgress progress)
+        {
+        }
+
+        public void Artifact(VmArtifact artifact)
+        {
+        }
+    }
+}
