@@ -51,6 +51,7 @@ public sealed class MemoryMap
     /// <summary>End of RAM below 4 GiB: the PCI hole follows.</summary>
     public const uint PciHole = 0xC0000000;
     public const uint IoApic = 0xFEC00000;
+    public const uint Hpet = 0xFED00000;
     public const uint LocalApic = 0xFEE00000;
 
     /// <summary>The loader image, as ROM. Bit 20 is 0, so that it does not depend on the A20 gate.</summary>
@@ -151,6 +152,7 @@ public sealed class MemoryMap
         if (RamBelow4G > BiosTop)
             ranges.Add(new(BiosTop, RamBelow4G - BiosTop, MemoryRangeKind.Ram, "extended memory"));
         ranges.Add(new(IoApic, 0x1000, MemoryRangeKind.Mmio, "IOAPIC"));
+        ranges.Add(new(Hpet, 0x400, MemoryRangeKind.Mmio, "HPET"));
         ranges.Add(new(LocalApic, 0x1000, MemoryRangeKind.Mmio, "local APIC"));
         ranges.Add(new(LoaderRom, LoaderRomLimit, MemoryRangeKind.Rom, "loader"));
         ranges.Add(new(AssistRam, AssistRamSize, MemoryRangeKind.Private, "assist"));

@@ -67,6 +67,13 @@ internal sealed unsafe class Execution : IDisposable
         _assist.InterruptLine = level;
     }
 
+    /// <summary>A non-maskable interrupt, to whoever executes the guest.</summary>
+    public void PendNmi()
+    {
+        if (!_assist.PendNmi())
+            _vcpu.PendNmi();
+    }
+
     public VcpuExit Run(ulong budget)
     {
         _end = Instructions + Math.Min(budget, ulong.MaxValue - Instructions);

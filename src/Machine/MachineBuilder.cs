@@ -4,14 +4,15 @@ using Farm.Firmware;
 using Farm.Machine.Bus;
 using Farm.Machine.Devices.Acpi;
 using Farm.Machine.Devices.Chipset;
+using Farm.Machine.Devices.Apic;
 using Farm.Machine.Devices.Cmos;
 using Farm.Machine.Devices.Dma;
 using Farm.Machine.Devices.FirmwareConfig;
 using Farm.Machine.Devices.Floppy;
+using Farm.Machine.Devices.Hpet;
 using Farm.Machine.Devices.Ide;
 using Farm.Machine.Devices.Lpt;
 using Farm.Machine.Devices.Pci;
-using Farm.Machine.Devices.Pic;
 using Farm.Machine.Devices.Pit;
 using Farm.Machine.Devices.Ps2;
 using Farm.Machine.Devices.Uart;
@@ -73,10 +74,16 @@ public static class MachineBuilder
         var mmio = new MmioBus(events);
         var system = new SystemControl();
 
-        Execution? execution = null;
-        var pic = new Pic8259Pair(new InterruptLine(level => execution?.SetInterruptLine(level)));
-        var irq = new IrqHub(pic.SetInput);
-        var pit = new Pit8254(clock, irq.Connect(0));
+        ProcessorPins[] pins = [.. Enumerable.Range(0, options.Vcpus).Select(processor => new ProcessorPins(processor, system))];
+        var interrupts = new InterruptControllers(clock, pins, model, hypervisor.Capabilities.OwnLocalApics);
+        var irq = interrupts.Irq;
+        var irq0 = new SwitchedLine(irq.Connect(0));
+        var irq8 = new SwitchedLine(irq.Connect(8));
+        var hpet = new HpetTimerBlock(clock, (input, level) => interrupts.IoApic?.SetInput(input, level), irq.Connect(0), irq.Connect(8))
+        {
+            LegacyReplacementChanged = legacy => irq0.Connected = irq8.Connected = !legacy,
+        };
+        var pit = new Pit8254(clock, irq0.Pin);
         var keyboard = new I8042(clock, irq.Connect(1), irq.Connect(12), system);
         var systemPorts = new SystemPorts(pit, system);
         var numericError = new NumericErrorLatch(irq.Connect(13));
@@ -93,7 +100,7 @@ public static class MachineBuilder
         var com1 = new Uart16550("COM1", Uart16550.Com1, clock, irq.Connect(4));
         var com2 = new Uart16550("COM2", Uart16550.Com2, clock, irq.Connect(3));
         var lpt1 = new ParallelPort("LPT1", ParallelPort.Lpt1, irq.Connect(7));
-        var door = new MachineDoor(ports, mmio, memory, pic) { NumericError = numericError };
+        var door = new MachineDoor(ports, mmio, memory, interrupts, processor: 0) { NumericError = numericError };
         var vcpu = Own(partition.BindVcpu(0, door));
 
         var pci = new PciBus(ports, mmio, system, layout.RamBelow4G);
@@ -131,7 +138,7 @@ public static class MachineBuilder
             (position < 2 ? ata0 : ata1).Attach(position % 2, drive);
             position++;
         }
-        var cmos = new Mc146818(clock, irq.Connect(8), new CmosSettings
+        var cmos = new Mc146818(clock, irq8.Pin, new CmosSettings
         {
             BaseTime = options.RtcStart,
             LowMemory = layout.RamBelow4G,
@@ -146,12 +153,15 @@ public static class MachineBuilder
             Processors = options.Vcpus,
         });
 
-        List<IPortDevice> portDevices = [pci, pic, pit, keyboard, systemPorts, numericError, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
+        List<IPortDevice> portDevices = [pci, interrupts.Pic, pit, keyboard, systemPorts, numericError, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
         if (seabios)
             portDevices.Add(QemuConfiguration(options, layout, memory));
         foreach (var device in portDevices)
             ports.Map(device);
         mmio.Map(vga.Name, vga, VgaDevice.WindowBase, VgaDevice.WindowSize);
+        mmio.Map(hpet.Name, hpet, HpetTimerBlock.DefaultBase, HpetTimerBlock.Length);
+        if (interrupts.IoApic is { } ioApic)
+            mmio.Map(ioApic.Name, ioApic, IoApic.DefaultBase, IoApic.Length);
         if (ports.Conflicts.Concat(mmio.Conflicts).ToList() is { Count: > 0 } conflicts)
             throw new InvalidOperationException(string.Join(' ', conflicts));
 
@@ -162,7 +172,7 @@ public static class MachineBuilder
             return channel;
         }
 
-        execution = Own(new Execution(
+        var execution = Own(new Execution(
             vcpu, partition.Memory, door, monitor,
             new AssistOptions
             {
@@ -173,6 +183,7 @@ public static class MachineBuilder
                 Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
             },
             hypervisor));
+        pins[0].Execution = execution;
         return new MachineParts
         {
             Options = options,
@@ -189,14 +200,14 @@ public static class MachineBuilder
             Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => execution.Instructions) : new HostTime(vcpu.KickAfter),
             System = system,
             SystemPorts = systemPorts,
-            Pic = pic,
+            Interrupts = interrupts,
             Keyboard = keyboard,
             Com1 = com1,
             Vga = vga,
             Screen = new ScreenReader(vga),
             Storage = storage,
             Removable = new RemovableDrives(floppies, cdroms, options.WriteThrough),
-            Devices = portDevices,
+            Devices = [.. portDevices, .. interrupts.Apics, hpet],
             Owned = owned,
         };
     }

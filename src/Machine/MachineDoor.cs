@@ -1,15 +1,16 @@
 using Farm.Assist.Cpu;
 using Farm.Machine.Bus;
+using Farm.Machine.Devices.Apic;
 using Farm.Machine.Devices.Chipset;
-using Farm.Machine.Devices.Pic;
 using Farm.Machine.Memory;
 
 namespace Farm.Machine;
 
-/// <summary>A processor's way to the buses and to the interrupt controller.</summary>
-internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, Pic8259Pair pic) : ICpuDoor
+/// <summary>A processor's way to the buses, to its local APIC and to the interrupt controllers.</summary>
+internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, InterruptControllers interrupts, int processor) : ICpuDoor
 {
-    private readonly ulong[] _interrupts = new ulong[16];
+    /// <summary>Null: the model has none, or the backend brings its own.</summary>
+    private readonly LocalApic? _apic = processor < interrupts.LocalApics.Count ? interrupts.LocalApics[processor] : null;
 
     /// <summary>Looked at before the bus: the monitor's private port. True when the call was taken.</summary>
     public Func<ushort, uint, bool>? PrivatePort { get; set; }
@@ -22,10 +23,7 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
 
     public bool IgnoreNumericError => NumericError is { IgnoreNumericError: true };
 
-    /// <summary>External interrupts taken, by IRQ.</summary>
-    public IReadOnlyList<ulong> Interrupts => _interrupts;
-
-    /// <summary>Their sum.</summary>
+    /// <summary>External interrupts taken.</summary>
     public ulong InterruptsTaken { get; private set; }
 
     public ulong PortReads { get; private set; }
@@ -53,13 +51,17 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
     public ulong ReadMmio(ulong address, int size)
     {
         MmioReads++;
+        if (IsLocalApic(address))
+            return _apic!.ReadMmio(address, size);
         return address is >= PcMemory.ShadowStart and < PcMemory.ShadowEnd ? memory.ReadShadow(address, size) : mmio.Read(address, size);
     }
 
     public void WriteMmio(ulong address, ulong value, int size)
     {
         MmioWrites++;
-        if (address is >= PcMemory.ShadowStart and < PcMemory.ShadowEnd)
+        if (IsLocalApic(address))
+            _apic!.WriteMmio(address, value, size);
+        else if (address is >= PcMemory.ShadowStart and < PcMemory.ShadowEnd)
             memory.WriteShadow(address, value, size);
         else
             mmio.Write(address, value, size);
@@ -69,10 +71,26 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
 
     public byte AcknowledgeInterrupt()
     {
-        byte vector = pic.Acknowledge();
-        int irq = (vector & 7) + ((vector & 0xF8) == pic.MasterVectorBase ? 0 : 8);
-        _interrupts[irq]++;
         InterruptsTaken++;
+        byte vector = _apic?.Acknowledge() ?? interrupts.AcknowledgePic();
         return Translate is { } translate ? translate(vector) : vector;
     }
+
+    public void SetApicBase(ulong value)
+    {
+        if (_apic is { } apic)
+            apic.BaseMsr = value;
+    }
+
+    public byte TaskPriority
+    {
+        get => _apic?.TaskPriority ?? 0;
+        set
+        {
+            if (_apic is { } apic)
+                apic.TaskPriority = value;
+        }
+    }
+
+    private bool IsLocalApic(ulong address) => _apic is { Enabled: true } apic && address - apic.Base < LocalApic.Length;
 }

@@ -2,7 +2,6 @@ using Farm.Firmware;
 using Farm.Machine.Bus;
 using Farm.Machine.Devices.Chipset;
 using Farm.Machine.Devices.Ide;
-using Farm.Machine.Devices.Pic;
 using Farm.Machine.Devices.Ps2;
 using Farm.Machine.Devices.Uart;
 using Farm.Machine.Devices.Vga;
@@ -44,7 +43,7 @@ internal sealed class MachineParts : IDisposable
 
     public required SystemPorts SystemPorts { get; init; }
 
-    public required Pic8259Pair Pic { get; init; }
+    public required InterruptControllers Interrupts { get; init; }
 
     public required I8042 Keyboard { get; init; }
 

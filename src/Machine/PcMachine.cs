@@ -33,6 +33,8 @@ public sealed class PcMachine : IDisposable
             _reset = kind;
             Stop();
         };
+        // The bootstrap processor never waits for a SIPI.
+        parts.System.InitRequested = _ => parts.System.RequestReset(ResetKind.Processor, "INIT through the local APIC");
         parts.System.PowerOffRequested = source =>
         {
             End ??= new(MachineEndKind.PoweredOff, $"the guest powered off ({source})");
@@ -71,7 +73,7 @@ public sealed class PcMachine : IDisposable
 
     public StorageActivity Storage => Parts.Storage;
 
-    public Pic8259Pair Pic => Parts.Pic;
+    public Pic8259Pair Pic => Parts.Interrupts.Pic;
 
     /// <summary>Set once the machine cannot go on.</summary>
     public MachineEnd? End { get; private set; }
@@ -98,10 +100,8 @@ public sealed class PcMachine : IDisposable
         return counts;
     }
 
-    /// <summary>External interrupts taken, by IRQ; those that never came are left out.</summary>
-    public IReadOnlyDictionary<string, ulong> InterruptCounts() =>
-        Parts.Door.Interrupts.Select((count, irq) => (irq, count)).Where(item => item.count != 0)
-            .ToDictionary(item => string.Create(CultureInfo.InvariantCulture, $"irq{item.irq}"), item => item.count);
+    /// <summary>External interrupts taken: irqN by the 8259's input, apicVV by the local APIC's vector; those that never came are left out.</summary>
+    public IReadOnlyDictionary<string, ulong> InterruptCounts() => Parts.Interrupts.Counts();
 
     /// <summary>Guest instructions executed so far, wherever.</summary>
     public ulong Instructions => Parts.Execution.Instructions;
@@ -165,9 +165,13 @@ public sealed class PcMachine : IDisposable
             Parts.System.A20 = true;
         }
         if (kind == ResetKind.Hard)
+        {
             Parts.Execution.PowerOn();
-        else
-            Parts.Execution.Init();
+            return;
+        }
+        Parts.Execution.Init();
+        if (Parts.Interrupts.LocalApics is [var bootstrap, ..])
+            bootstrap.InitReset();
     }
 
     public void Dispose() => Parts.Dispose();

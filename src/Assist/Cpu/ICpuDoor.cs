@@ -25,4 +25,16 @@ public interface ICpuDoor
     void SetNumericError(bool level)
     {
     }
+
+    /// <summary>IA32_APIC_BASE was written; the bootstrap bit is the processor's.</summary>
+    void SetApicBase(ulong value)
+    {
+    }
+
+    /// <summary>The local APIC's task priority register, of which CR8 is the upper half. Without a local APIC it remembers nothing.</summary>
+    byte TaskPriority
+    {
+        get => 0;
+        set { }
+    }
 }

@@ -64,6 +64,7 @@ public sealed unsafe partial class X86Cpu
             case MsrApicBase when Model.Has(CpuFeatures.Apic):
                 RequireMsr((value & 0x6FF) == 0 && value >> Memory.AddressBits == 0);
                 State->ApicBase = (value & ~0x100ul) | (State->ApicBase & 0x100);
+                Door.SetApicBase(State->ApicBase);
                 return;
             case MsrSysenterCs when Model.Has(CpuFeatures.Sep):
                 State->SysenterCs = (uint)value;

@@ -47,6 +47,9 @@ public sealed unsafe partial class X86Cpu : IDisposable
 
     public CpuModel Model { get; }
 
+    /// <summary>Initial APIC identity, for CPUID leaf 1; 0 is the bootstrap processor.</summary>
+    public byte ApicId { get; init; }
+
     private Func<Code, bool>? Refuses { get; }
 
     /// <summary>RIP of the instruction in execution: what a fault pushes.</summary>

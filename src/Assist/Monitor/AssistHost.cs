@@ -84,7 +84,7 @@ public sealed unsafe partial class AssistHost : IDisposable
         _image = image;
         _monitor = new MonitorMemory(memory, options.Processor);
         bool refuses = options.Strength == AssistStrength.Vm86 && options.Refused.Count != 0;
-        _cpu = new X86Cpu(memory, door, options.Model, refuses ? options.Refused.Contains : null);
+        _cpu = new X86Cpu(memory, door, options.Model, refuses ? options.Refused.Contains : null) { ApicId = (byte)options.Processor };
         Mode = options.Strength == AssistStrength.Native ? AssistMode.Aside : AssistMode.Loading;
     }
 

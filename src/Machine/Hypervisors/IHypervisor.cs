@@ -22,6 +22,9 @@ public sealed record HypervisorCapabilities
     /// <summary>CR4.UMIP may be set on its processors.</summary>
     public required bool Umip { get; init; }
 
+    /// <summary>Its processors bring local APICs of their own (a kernel's); else the machine's are used.</summary>
+    public bool OwnLocalApics { get; init; }
+
     /// <summary>Its processors store to memory without the map noticing.</summary>
     public bool StoresUnseen => !VirtualTime;
 }

@@ -16,14 +16,15 @@ public class ApicTests
     private readonly Processor _cpu1 = new();
     private readonly LocalApic _apic0;
     private readonly LocalApic _apic1;
+    private LocalApic _current;
 
     public ApicTests()
     {
         _pic = new Pic8259Pair(new InterruptLine(_bus.SetExternalInterrupt));
         _apic0 = new LocalApic(0, _bus, _clock, _cpu0, _pic.Acknowledge);
         _apic1 = new LocalApic(1, _bus, _clock, _cpu1, _pic.Acknowledge);
+        _current = _apic0;
         _io = new IoApic(_bus);
-        _mmio.Map(_bus.Name, _bus, ApicBus.LocalApicBase, ApicBus.PageSize);
         _mmio.Map(_io.Name, _io, IoApic.DefaultBase, IoApic.Length);
         Set(0xF0, 0x1FF);
         OnProcessor(1, () => Set(0xF0, 0x1FF));
@@ -40,7 +41,8 @@ public class ApicTests
     [Fact]
     public void Virtual_wire_after_reset_passes_the_8259_to_the_bootstrap_processor_only()
     {
-        _bus.Reset();
+        _apic0.Reset();
+        _apic1.Reset();
         InitializePic();
         _pic.SetInput(1, true);
         Assert.True(_cpu0.Interrupt);
@@ -59,7 +61,6 @@ public class ApicTests
         _apic0.BaseMsr = 0xFEE00000;
         Assert.True(_cpu0.Interrupt);
         Assert.Equal(0x09, _apic0.Acknowledge());
-        Assert.Equal(0xFFFFFFFFu, Get(0x20));
     }
 
     [Fact]
@@ -303,9 +304,9 @@ public class ApicTests
         Set(0x300, vector);
     }
 
-    private uint Get(int register) => (uint)_mmio.Read(ApicBus.LocalApicBase + (ulong)register, 4);
+    private uint Get(int register) => (uint)_current.ReadMmio(LocalApic.DefaultBase + (ulong)register, 4);
 
-    private void Set(int register, uint value) => _mmio.Write(ApicBus.LocalApicBase + (ulong)register, value, 4);
+    private void Set(int register, uint value) => _current.WriteMmio(LocalApic.DefaultBase + (ulong)register, value, 4);
 
     private uint IoRead(int register)
     {
@@ -323,9 +324,9 @@ public class ApicTests
 
     private void OnProcessor(int index, Action action)
     {
-        _bus.CurrentProcessor = index;
+        _current = index == 0 ? _apic0 : _apic1;
         action();
-        _bus.CurrentProcessor = 0;
+        _current = _apic0;
     }
 
     private sealed class Processor : ILocalApicPins

@@ -82,7 +82,7 @@ public class HostileGuestTests
                 _ports.Write((ushort)(0xCFC + random.Next(4)), Value(random), size);
                 break;
             case 10 or 11:
-                ulong page = random.Next(4) switch { 0 => ApicBus.LocalApicBase, 1 => IoApic.DefaultBase, 2 => HpetTimerBlock.DefaultBase, _ => (ulong)random.NextInt64(1L << 36) };
+                ulong page = random.Next(4) switch { 0 => LocalApic.DefaultBase, 1 => IoApic.DefaultBase, 2 => HpetTimerBlock.DefaultBase, _ => (ulong)random.NextInt64(1L << 36) };
                 ulong address = page + (ulong)random.Next(0x400);
                 _mmio.Write(address, Value(random) | (ulong)Value(random) << 32, 1 << random.Next(4));
                 _mmio.Read(address, 1 << random.Next(4));
@@ -180,8 +180,8 @@ public class HostileGuestTests
             _ports.Map(device);
             _devices.Add(device);
         }
-        _devices.AddRange([apicBus, ioApic, hpet]);
-        _mmio.Map(apicBus.Name, apicBus, ApicBus.LocalApicBase, ApicBus.PageSize);
+        _devices.AddRange([.. apicBus.Apics, ioApic, hpet]);
+        _mmio.Map(_apic.Name, _apic, LocalApic.DefaultBase, LocalApic.Length);
         _mmio.Map(ioApic.Name, ioApic, IoApic.DefaultBase, IoApic.Length);
         _mmio.Map(hpet.Name, hpet, HpetTimerBlock.DefaultBase, HpetTimerBlock.Length);
         Assert.Empty(_ports.Conflicts);

@@ -71,7 +71,7 @@ internal static unsafe class ControlMoves
             2 => cpu.State->Cr2,
             3 => cpu.State->Cr3,
             4 => cpu.State->Cr4,
-            _ => cpu.State->Cr8,
+            _ => (ulong)cpu.Door.TaskPriority >> 4,
         };
         cpu.SetReg(op->Reg0, T.CreateTruncating(value));
     }
@@ -99,6 +99,7 @@ internal static unsafe class ControlMoves
                 if (value > 15)
                     throw cpu.Fault(Vectors.GP, 0);
                 cpu.State->Cr8 = value;
+                cpu.Door.TaskPriority = (byte)(value << 4);
                 break;
         }
     }

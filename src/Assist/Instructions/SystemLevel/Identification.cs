@@ -30,11 +30,14 @@ internal static unsafe class Identification
         cpu.SetReg(Edx, d);
     }
 
-    /// <summary>The model's leaf; CPUID shows no APIC while IA32_APIC_BASE has it disabled.</summary>
+    /// <summary>The model's leaf, with the APIC's identity; CPUID shows no APIC while IA32_APIC_BASE has it disabled.</summary>
     private static (uint A, uint B, uint C, uint D) Leaf(X86Cpu cpu, uint leaf)
     {
         var values = cpu.Model.Leaf(leaf, cpu.Memory.AddressBits);
-        if (leaf == 1 && (cpu.State->ApicBase & 0x800) == 0)
+        if (leaf != 1 || !cpu.Model.Has(CpuFeatures.Apic))
+            return values;
+        values.B |= (uint)cpu.ApicId << 24;
+        if ((cpu.State->ApicBase & 0x800) == 0)
             values.D &= ~(uint)CpuFeatures.Apic;
         return values;
     }

@@ -1,28 +1,18 @@
-using Farm.Machine.Bus;
-
 namespace Farm.Machine.Devices.Apic;
 
-/// <summary>
-/// What connects the local APICs, the IOAPICs and the 8259's INTR. On the MMIO bus it is the page FEE00000h, which shows each
-/// processor its own local APIC.
-/// </summary>
-public sealed class ApicBus : IMmioDevice
+/// <summary>What connects the local APICs, the IOAPICs and the 8259's INTR.</summary>
+public sealed class ApicBus
 {
-    public const ulong LocalApicBase = 0xFEE0_0000;
-    public const ulong PageSize = 0x1000;
-
     private const byte PhysicalBroadcast = 0xFF;
 
     private readonly List<LocalApic> _apics = [];
     private readonly List<IoApic> _ioApics = [];
     private int _lastArbitration;
 
-    /// <summary>The processor that runs now: whose local APIC an access to the page reaches.</summary>
-    public int CurrentProcessor { get; set; }
-
-    public string Name => "local APIC";
-
     public IReadOnlyList<LocalApic> Apics => _apics;
+
+    /// <summary>Takes the messages of the IOAPICs where the local APICs are the backend's own; false: nobody accepted it.</summary>
+    public Func<ApicMessage, bool>? Elsewhere { get; set; }
 
     /// <summary>The 8259 pair's INTR: goes to LINT0 of every local APIC.</summary>
     public void SetExternalInterrupt(bool level)
@@ -38,33 +28,11 @@ public sealed class ApicBus : IMmioDevice
             apic.SetLint1(level);
     }
 
-    public void Reset()
-    {
-        foreach (var apic in _apics)
-            apic.Reset();
-    }
-
-    public ulong ReadMmio(ulong address, int size)
-    {
-        if (Current() is not { Enabled: true } apic)
-            return ulong.MaxValue;
-        int offset = (int)(address & (PageSize - 1));
-        int lane = offset & 3;
-        ulong value = (offset & 0xC) == 0 ? apic.Read(offset & ~3) : 0;
-        return value >> (8 * lane);
-    }
-
-    public void WriteMmio(ulong address, ulong value, int size)
-    {
-        int offset = (int)(address & (PageSize - 1));
-        // Registers are 32 bits wide on 16-byte boundaries; other accesses are undefined and dropped.
-        if (size >= 4 && (offset & 0xF) == 0 && Current() is { Enabled: true } apic)
-            apic.Write(offset, (uint)value);
-    }
-
     /// <summary>Delivers a message to every local APIC that it addresses. False when none accepts it.</summary>
     public bool Send(ApicMessage message)
     {
+        if (Elsewhere is { } elsewhere)
+            return elsewhere(message);
         if (message.Mode == DeliveryMode.LowestPriority)
             return SendLowestPriority(message);
         bool accepted = false;
@@ -77,6 +45,13 @@ public sealed class ApicBus : IMmioDevice
             }
         }
         return accepted;
+    }
+
+    /// <summary>A local APIC ended the level-triggered interrupt <paramref name="vector"/>.</summary>
+    public void BroadcastEoi(byte vector)
+    {
+        foreach (var ioApic in _ioApics)
+            ioApic.EndOfInterrupt(vector);
     }
 
     internal void Add(LocalApic apic) => _apics.Add(apic);
@@ -92,14 +67,6 @@ public sealed class ApicBus : IMmioDevice
                 apic.Deliver(message);
         }
     }
-
-    internal void BroadcastEoi(byte vector)
-    {
-        foreach (var ioApic in _ioApics)
-            ioApic.EndOfInterrupt(vector);
-    }
-
-    private LocalApic? Current() => (uint)CurrentProcessor < (uint)_apics.Count ? _apics[CurrentProcessor] : null;
 
     private static bool Addresses(ApicMessage message, LocalApic apic)
     {

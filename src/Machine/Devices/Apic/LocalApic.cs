@@ -5,10 +5,14 @@ namespace Farm.Machine.Devices.Apic;
 
 /// <summary>
 /// The local APIC of a P6-family processor (Intel SDM vol. 3, chapter 11). After reset LINT0 of the bootstrap processor is open as
-/// ExtINT (virtual wire), as the payload BIOSes expect to find it. The timer runs on guest time at <see cref="BusClock"/>.
+/// ExtINT (virtual wire), as the payload BIOSes expect to find it. The timer runs on guest time at <see cref="BusClock"/>. Its registers
+/// show at <see cref="Base"/> to its own processor alone; RAM that already lies there wins.
 /// </summary>
-public sealed class LocalApic
+public sealed class LocalApic : IMmioDevice
 {
+    public const ulong DefaultBase = 0xFEE0_0000;
+    public const ulong Length = 0x1000;
+
     private const uint VersionRegister = 0x0005_0014;
     private const uint SoftwareEnable = 0x100;
     private const int LowestLegalVector = 16;
@@ -20,6 +24,7 @@ public sealed class LocalApic
     private readonly ApicTimer _timer;
     private readonly bool _bootstrap;
     private readonly uint[] _lvt = new uint[6];
+    private readonly ulong[] _accepted = new ulong[256];
     private VectorSet _irr;
     private VectorSet _isr;
     private VectorSet _tmr;
@@ -54,6 +59,8 @@ public sealed class LocalApic
     /// <summary>Timer input before division: 100 MHz.</summary>
     public static ClockRate BusClock => new(1, 10);
 
+    public string Name => "local APIC";
+
     public byte InitialId { get; }
 
     public byte Id { get; private set; }
@@ -62,6 +69,12 @@ public sealed class LocalApic
     public bool Enabled => (_base & ApicBase.Enable) != 0;
 
     public bool SoftwareEnabled => (_spurious & SoftwareEnable) != 0;
+
+    /// <summary>Physical address of the registers.</summary>
+    public ulong Base => (ulong)(_base & ApicBase.AddressMask);
+
+    /// <summary>Interrupts that the processor has taken from here, by vector; those of the 8259 are not among them.</summary>
+    public IReadOnlyList<ulong> Accepted => _accepted;
 
     /// <summary>IA32_APIC_BASE (MSR 1Bh). Clearing EN resets the APIC and lets INTR through to the processor.</summary>
     public ulong BaseMsr
@@ -101,7 +114,7 @@ public sealed class LocalApic
     /// <summary>Power-on and RESET.</summary>
     public void Reset()
     {
-        _base = (ApicBase)ApicBus.LocalApicBase | ApicBase.Enable | (_bootstrap ? ApicBase.Bootstrap : 0);
+        _base = (ApicBase)DefaultBase | ApicBase.Enable | (_bootstrap ? ApicBase.Bootstrap : 0);
         Id = InitialId;
         ResetState();
         UpdateInterrupt();
@@ -122,6 +135,7 @@ public sealed class LocalApic
         {
             _irr.Set(vector, false);
             _isr.Set(vector, true);
+            _accepted[vector]++;
             UpdateInterrupt();
             return (byte)vector;
         }
@@ -134,6 +148,21 @@ public sealed class LocalApic
         }
         UpdateInterrupt();
         return (byte)_spurious;
+    }
+
+    public ulong ReadMmio(ulong address, int size)
+    {
+        int offset = (int)(address & (Length - 1));
+        ulong value = (offset & 0xC) == 0 ? Read(offset & ~3) : 0;
+        return value >> (8 * (offset & 3));
+    }
+
+    public void WriteMmio(ulong address, ulong value, int size)
+    {
+        int offset = (int)(address & (Length - 1));
+        // Registers are 32 bits wide on 16-byte boundaries; other accesses are undefined and dropped.
+        if (size >= 4 && (offset & 0xF) == 0)
+            Write(offset, (uint)value);
     }
 
     internal void SetLint0(bool level)

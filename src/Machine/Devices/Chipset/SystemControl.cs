@@ -27,6 +27,12 @@ public sealed class SystemControl
     /// <summary>Called when the guest powers off, with who asked for it.</summary>
     public Action<string>? PowerOffRequested { get; set; }
 
+    /// <summary>Called when a local APIC's INIT reaches a processor, with its number.</summary>
+    public Action<int>? InitRequested { get; set; }
+
+    /// <summary>Called when a start-up interrupt (SIPI) reaches a processor, with its number and the vector; one that does not wait for it goes on.</summary>
+    public Action<int, byte>? StartupRequested { get; set; }
+
     /// <summary>Called when a device raises SMI#; null: there is no system management mode.</summary>
     public Action? SmiRequested { get; set; }
 
@@ -44,6 +50,10 @@ public sealed class SystemControl
     }
 
     public void RequestReset(ResetKind kind, string source) => ResetRequested?.Invoke(kind, source);
+
+    public void RequestInit(int processor) => InitRequested?.Invoke(processor);
+
+    public void RequestStartup(int processor, byte vector) => StartupRequested?.Invoke(processor, vector);
 
     public void RequestPowerOff(string source) => PowerOffRequested?.Invoke(source);
 }

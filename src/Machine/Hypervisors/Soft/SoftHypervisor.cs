@@ -40,7 +40,7 @@ internal sealed class SoftPartition(PartitionOptions options) : IPartition
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return new SoftVcpu(Memory, door, options);
+        return new SoftVcpu(Memory, door, options, index);
     }
 
     public void Dispose() => Memory.Dispose();

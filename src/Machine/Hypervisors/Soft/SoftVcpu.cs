@@ -3,10 +3,10 @@ using Farm.Assist.Cpu;
 namespace Farm.Machine.Hypervisors.Soft;
 
 /// <summary>A vCPU that is an interpreter. Where real mode is not allowed it models an early VT-x processor.</summary>
-public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOptions options) : IVcpu
+public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOptions options, int index) : IVcpu
 {
     /// <summary>The processor itself, for the door and for reports.</summary>
-    public X86Cpu Cpu { get; } = new(memory, door, options.CpuModel) { RealModeAllowed = options.RealModeAllowed };
+    public X86Cpu Cpu { get; } = new(memory, door, options.CpuModel) { RealModeAllowed = options.RealModeAllowed, ApicId = (byte)index };
 
     public unsafe CpuState* State => Cpu.State;
 
