@@ -147,4 +147,7 @@ public sealed record BeatReply
 
     /// <summary>Queued jobs wait that this worker could take: claim now.</summary>
     [Id(3)] public bool WorkWaiting { get; init; }
+
+    /// <summary>Where artifacts go now (see <see cref="WorkerSession.ApiUrl"/>): a silo that starts anew may listen elsewhere.</summary>
+    [Id(4)] public string? ApiUrl { get; init; }
 }

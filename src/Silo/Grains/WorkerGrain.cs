@@ -50,6 +50,7 @@ internal sealed partial class WorkerGrain(
             Lost = [.. beat.Leases.Where(lease => !held.Contains(lease))],
             Cancel = [.. renewed.Where(lease => lease.Cancel).Select(lease => lease.Lease)],
             WorkWaiting = waiting,
+            ApiUrl = api.Url,
         };
     }
 

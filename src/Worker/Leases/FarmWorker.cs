@@ -11,7 +11,7 @@ namespace Farm.Worker.Leases;
 /// The node: signs on, beats, claims leases, works each off in a child process. When the silo does not answer for as long as it takes
 /// to be thought dead, it ends its children by itself: another worker may have their jobs by then.
 /// </summary>
-public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions options, MediaLibrary media, HttpArtifactSink artifacts, ILogger<FarmWorker> log)
+public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions options, MediaLibrary media, HttpArtifactSink artifacts, IHostApplicationLifetime lifetime, ILogger<FarmWorker> log)
     : BackgroundService, IWorkerObserver
 {
     private static readonly TimeSpan s_signOnRetry = TimeSpan.FromSeconds(2);
@@ -49,6 +49,8 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         DeleteLeftovers();
+        // beside a silo: its API has to listen before a run can hand over what it keeps
+        await Started(stoppingToken);
         // sign on with what is known soon; the digest of a large medium is told when it is there
         await Task.WhenAny(Scan(stoppingToken), Task.Delay(s_firstScan, options.Time, stoppingToken));
         var self = grains.CreateObjectReference<IWorkerObserver>(this);
@@ -71,7 +73,7 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     /// <summary>Works under one session, to its end or the host's.</summary>
     private async Task Serve(WorkerSession session, IWorkerObserver self, CancellationToken stop)
     {
-        artifacts.Address = options.ApiUrl ?? (session.ApiUrl is { } url ? new Uri(url) : null);
+        SendArtifactsTo(session.ApiUrl);
         var answered = options.Time.GetTimestamp();
         var attached = 0L;
         while (!stop.IsCancellationRequested)
@@ -109,6 +111,13 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
         await SignOff(session);
     }
 
+    private async Task Started(CancellationToken stop)
+    {
+        var started = NewSignal();
+        using var on = lifetime.ApplicationStarted.Register(started.SetResult);
+        await Task.WhenAny(started.Task, Task.Delay(Timeout.Infinite, stop));
+    }
+
     private async Task<WorkerSession?> SignOn(CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
@@ -141,6 +150,7 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
             FreeDiskMiB = HostState.FreeDiskMiB(options.Folder),
             Load = HostState.Load(),
         });
+        SendArtifactsTo(reply.ApiUrl);
         foreach (var lost in reply.Lost)
         {
             if (_runs.TryGetValue(lost, out var run))
@@ -152,6 +162,14 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
                 run.Run.Cancel();
         }
         return reply.SessionValid;
+    }
+
+    private void SendArtifactsTo(string? apiUrl)
+    {
+        if (options.ApiUrl is not null)
+            artifacts.Address = options.ApiUrl;
+        else if (apiUrl is not null)
+            artifacts.Address = new Uri(apiUrl);
     }
 
     private async Task Claim(WorkerSession session)
