@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Farm.Contracts;
@@ -13,6 +14,8 @@ public static class VmHostMain
     {
         await using var input = Console.OpenStandardInput();
         await using var output = Console.OpenStandardOutput();
+        // Ctrl-C in the farm's terminal reaches every process of its group: the worker alone decides about its children
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context => context.Cancel = true);
         // what is printed by accident must not be taken for a message
         Console.SetOut(Console.Error);
         return await Run(runner, input, output);
