@@ -63,6 +63,9 @@ public sealed class PcMachine : IDisposable
 
     public PcMemory Memory => Parts.Memory;
 
+    /// <summary>The payloads that it boots with.</summary>
+    public FirmwareSet Firmware => Parts.Firmware;
+
     public VgaDevice Vga => Parts.Vga;
 
     public ScreenReader Screen => Parts.Screen;

@@ -1,5 +1,7 @@
 using System.Reflection;
 using System.Security.Cryptography;
+using System.Text;
+using Farm.Firmware;
 
 namespace Farm.Worker;
 
@@ -13,6 +15,13 @@ public static class BuildIdentity
 
     /// <summary>12 hex digits, from the module identities of the machine's assemblies (equal sources, equal compiler: equal).</summary>
     public static string OfThisProgram { get; } = Compute();
+
+    /// <summary>That with the firmware that a run boots with: another BIOS or VGABIOS is another build.</summary>
+    public static string With(IEnumerable<Payload> payloads)
+    {
+        var text = string.Join('\n', payloads.Select(payload => $"{payload.Role} {payload.Sha256}").Order(StringComparer.Ordinal));
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(OfThisProgram + '\n' + text)))[..12];
+    }
 
     private static string Compute()
     {

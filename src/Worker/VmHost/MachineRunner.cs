@@ -44,7 +44,7 @@ public sealed partial class MachineRunner : IVmRunner
             OnPoll = teller.Poll,
             Media = name => job.Media.GetValueOrDefault(name),
         };
-        var stack = job.Stack with { Backend = Enum.Parse<Backend>(session.Backend, ignoreCase: true), MemoryMiB = request.Machine.MemoryMiB, CpuModel = request.Machine.CpuModel, FirmwareBuild = BuildIdentity.OfThisProgram };
+        var stack = job.Stack with { Backend = Enum.Parse<Backend>(session.Backend, ignoreCase: true), MemoryMiB = request.Machine.MemoryMiB, CpuModel = request.Machine.CpuModel, FirmwareBuild = BuildIdentity.With(session.Machine.Firmware.Payloads) };
         events.Started(stack);
         session.Phases.OnReached = teller.Phase;
         foreach (var phase in session.Phases.Reached)
