@@ -98,6 +98,8 @@ internal static class ListCommands
         Console.Out.WriteLine($"{group.Fingerprint}  {group.Title}  ({Output.Words<TriageStatus>(group.Status)}, seen {group.Occurrences} times)");
         foreach (var cell in group.CellsBlocked)
             Console.Out.WriteLine($"  blocks {cell.GuestId} {Output.Kind(cell.Kind)} on {Output.Stack(cell.Stack)} (run {cell.RunId})");
+        foreach (var comparison in detail.Comparisons)
+            Console.Out.WriteLine($"  {comparison.Text}");
         foreach (var sample in detail.Samples)
         {
             var report = sample.Report;

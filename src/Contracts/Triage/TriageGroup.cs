@@ -129,6 +129,41 @@ public sealed record TriageDetail
 
     /// <summary>Newest first, one per run, at most 20.</summary>
     [Id(1)] public IReadOnlyList<TriageSample> Samples { get; init; } = [];
+
+    /// <summary>One per blocked cell: whose fault it is, by what other strengths and backends did with the same guest.</summary>
+    [Id(2)] public IReadOnlyList<TriageComparison> Comparisons { get; init; } = [];
+}
+
+/// <summary>Whose fault an unsupported opcode is.</summary>
+public enum TriageVerdict
+{
+    /// <summary>No other strength or backend has run the cell.</summary>
+    NotCompared,
+
+    /// <summary>Another strength or backend passes: the guest is right.</summary>
+    AssistGap,
+
+    /// <summary>Another strength or backend lacks an opcode too.</summary>
+    ProcessorGap,
+
+    /// <summary>No other strength or backend passes, and none lacks an opcode.</summary>
+    GuestBug,
+}
+
+/// <summary>A blocked cell beside the same guest, kind and firmware on other strengths and backends.</summary>
+[GenerateSerializer, Immutable, Alias("Farm.TriageComparison")]
+public sealed record TriageComparison
+{
+    [Id(0)] public required string GuestId { get; init; }
+    [Id(1)] public required JobKind Kind { get; init; }
+    [Id(2)] public required StackSpec Stack { get; init; }
+    [Id(3)] public required TriageVerdict Verdict { get; init; }
+
+    /// <summary>The verdict in a sentence, with the runs that it rests on.</summary>
+    [Id(4)] public required string Text { get; init; }
+
+    /// <summary>The newest runs of the other stacks.</summary>
+    [Id(5)] public IReadOnlyList<long> Runs { get; init; } = [];
 }
 
 [GenerateSerializer, Immutable, Alias("Farm.TriageSample")]

@@ -1,5 +1,6 @@
 using Farm.Contracts;
 using Farm.Contracts.Guests;
+using Farm.Contracts.Matrix;
 using Farm.Contracts.Triage;
 using Farm.Silo.Verdicts;
 using Npgsql;
@@ -7,8 +8,9 @@ using Npgsql;
 namespace Farm.Silo.Storage;
 
 /// <summary>Unsupported opcodes, grouped by fingerprint.</summary>
-public sealed class TriageStore(NpgsqlDataSource source)
+public sealed class TriageStore(NpgsqlDataSource source, CellStore cells)
 {
+    private const int MostCompared = 50;
     private const string Select = """
         SELECT g.fingerprint, g.title, g.mnemonic, g.opcode, g.prefixes, g.mode, g.exit_reason, g.occurrences, g.first_seen, g.last_seen,
           g.status, g.note
@@ -51,7 +53,11 @@ public sealed class TriageStore(NpgsqlDataSource source)
             Report = reader.FromJson<UnsupportedOpcodeReport>(4),
             Stack = StackStore.Read(reader, 5),
         }, cancel, fingerprint);
-        return new() { Group = group, Samples = samples };
+        var beside = new List<MatrixCell>();
+        foreach (string guest in group.GuestsBlocked.Take(MostCompared))
+            beside.AddRange(await cells.List(new() { GuestId = guest }, cancel));
+        var comparisons = group.CellsBlocked.Where(cell => group.GuestsBlocked.Take(MostCompared).Contains(cell.GuestId)).Select(cell => StrengthComparison.Compare(cell, beside));
+        return new() { Group = group, Samples = samples, Comparisons = [.. comparisons] };
     }
 
     public async Task<bool> Edit(string fingerprint, TriageEdit edit, DateTimeOffset now, CancellationToken cancel = default)

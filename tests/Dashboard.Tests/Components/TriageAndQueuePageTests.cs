@@ -1,5 +1,7 @@
 using Bunit;
+using Farm.Contracts;
 using Farm.Contracts.Api;
+using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
 using Farm.Contracts.Triage;
@@ -20,6 +22,22 @@ public sealed class TriageAndQueuePageTests : PageTest
         Assert.Equal("/runs/7", page.Find("[data-list=blocked] a").GetAttribute("href"));
         Assert.Contains("1234ABCD", page.Find(".registers").TextContent, StringComparison.Ordinal);
         Assert.Contains("boot loader", page.Markup, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_group_says_whose_fault_it_is_and_queues_the_other_strengths()
+    {
+        Farm.Triage["0123456789ab"] = Sample.Triage("0123456789ab") with
+        {
+            Comparisons = [new() { GuestId = "probe", Kind = JobKind.Disk, Stack = Sample.Stack, Verdict = TriageVerdict.AssistGap, Text = "Assist gap: it passes on soft/full.", Runs = [8] }],
+        };
+        var page = OpenGroup();
+        var comparison = page.Find("[data-list=comparisons] [data-verdict=AssistGap]");
+        Assert.Contains("Assist gap: it passes on soft/full.", comparison.TextContent, StringComparison.Ordinal);
+        Assert.NotNull(comparison.QuerySelector("a[href='/runs/8']"));
+        page.Find("[data-list=comparisons] button").Click();
+        Assert.Equal([AssistMode.Full, AssistMode.Native], Farm.Requests.Select(request => request.Stack.Assist));
+        Assert.All(Farm.Requests, request => Assert.Equal(("probe", JobKind.Disk, Backend.Soft), (request.Guests[0], request.Kind, request.Stack.Backend)));
     }
 
     [Fact]
