@@ -10,12 +10,17 @@ namespace Farm.Dashboard.Model;
 public static class Words
 {
     /// <summary>"UnsupportedOpcode" becomes "unsupported opcode".</summary>
-    public static string Of(Enum? value) =>
-        value is { } known ? string.Concat(known.ToString().Select((c, i) => i > 0 && char.IsUpper(c) ? " " + char.ToLowerInvariant(c) : char.ToLowerInvariant(c).ToString())) : "";
+    public static string Of(Enum? value) => value switch
+    {
+        BootPhase.Post => "POST",
+        BootPhase.OptionRom => "option ROM",
+        { } known => string.Concat(known.ToString().Select((c, i) => i > 0 && char.IsUpper(c) ? " " + char.ToLowerInvariant(c) : char.ToLowerInvariant(c).ToString())),
+        null => "",
+    };
 
     public static string Of(JobKind kind) => kind == JobKind.Install ? "Install" : "Disk";
 
-    public static string Of(StackSpec? stack) => stack is null ? "" : $"{stack.Backend} / {stack.Assist} / {stack.Firmware}".ToLowerInvariant();
+    public static string Of(StackSpec? stack) => stack is null ? "" : $"{stack.Backend}/{stack.Assist}/{stack.Firmware}".ToLowerInvariant();
 
     /// <summary>The word in a matrix cell.</summary>
     public static string Of(MatrixCell cell) => cell switch
@@ -30,14 +35,28 @@ public static class Words
         _ => "No",
     };
 
-    /// <summary>Says more about a cell: for No how far it got.</summary>
-    public static string Detail(MatrixCell cell) => cell switch
+    /// <summary>Lines that say more about a cell: how far it got, on what, when, how often it flakes; or why it waits.</summary>
+    public static IEnumerable<string> Details(MatrixCell cell) => cell switch
     {
-        { State: CellState.No } => $"{Of(cell.Outcome)} after {Of(cell.Furthest)}",
-        { State: CellState.Running } => cell.Progress.ToString("P0", CultureInfo.InvariantCulture),
-        { State: CellState.Yes or CellState.Flaky, Stack: { } stack } => Of(stack),
-        _ => "",
+        { Undefined: true } => [],
+        { State: CellState.Running } => [cell.Progress.ToString("P0", CultureInfo.InvariantCulture), .. Before(cell)],
+        { State: CellState.Queued } => [cell.Note, .. Before(cell)],
+        { State: CellState.No } => [$"{Of(cell.Outcome)} after {Of(cell.Furthest)}", Of(cell.Stack), Record(cell)],
+        { State: CellState.Yes or CellState.Flaky } => [Of(cell.Furthest), Of(cell.Stack), Record(cell)],
+        _ => [],
     };
+
+    /// <summary>When the newest result came, and how the results before it went.</summary>
+    private static string Record(MatrixCell cell) => string.Join(" · ", new[]
+    {
+        cell.At is { } at ? at.UtcDateTime.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture) : "",
+        cell.Results > 1 ? $"{cell.Passes} of {cell.Results} passed" : "",
+        cell.FlakeRate > 0 ? $"flakes {cell.FlakeRate.ToString("P0", CultureInfo.InvariantCulture)}" : "",
+        cell.Trend is CellTrend.Regressed or CellTrend.Fixed ? Of(cell.Trend) : "",
+        cell.Stale ? "older definition" : "",
+    }.Where(part => part.Length > 0));
+
+    private static IEnumerable<string> Before(MatrixCell cell) => cell.Verdict is CellState.Yes or CellState.No or CellState.Flaky ? [$"was {Of((Enum)cell.Verdict)}"] : [];
 
     public static string Css(MatrixCell cell) => cell.Undefined ? "undefined" : cell.State.ToString().ToLowerInvariant();
 

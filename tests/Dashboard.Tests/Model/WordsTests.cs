@@ -25,7 +25,26 @@ public sealed class WordsTests
 
     [Fact]
     public void A_failed_cell_says_what_happened_and_how_far_it_got() =>
-        Assert.Equal("unsupported opcode after boot sector", Words.Detail(Sample.Cell("g", JobKind.Disk, CellState.No) with { Outcome = GuestOutcome.UnsupportedOpcode, Furthest = BootPhase.BootSector }));
+        Assert.Equal("unsupported opcode after boot sector", Words.Details(Sample.Cell("g", JobKind.Disk, CellState.No) with { Outcome = GuestOutcome.UnsupportedOpcode, Furthest = BootPhase.BootSector }).First());
+
+    [Fact]
+    public void A_result_says_how_far_on_what_when_and_how_often_it_flakes()
+    {
+        var cell = Sample.Cell("g", JobKind.Disk, CellState.Flaky) with
+        {
+            Furthest = BootPhase.Prompt,
+            Stack = Sample.Stack,
+            At = new DateTimeOffset(2026, 3, 1, 10, 0, 0, TimeSpan.Zero),
+            Passes = 3,
+            Results = 4,
+            FlakeRate = 1 / 3.0,
+        };
+        Assert.Equal(["prompt", "soft/vm86/bochs", "2026-03-01 10:00 · 3 of 4 passed · flakes 33 %"], Words.Details(cell));
+    }
+
+    [Fact]
+    public void A_waiting_cell_says_why_and_what_it_was() =>
+        Assert.Equal(["All slots are taken.", "was no"], Words.Details(Sample.Cell("g", JobKind.Disk, CellState.Queued) with { Note = "All slots are taken.", Verdict = CellState.No }));
 
     [Fact]
     public void Infrastructure_trouble_is_never_shown_as_the_guests_failure()
