@@ -12,6 +12,8 @@ using Farm.Machine.Devices.Floppy;
 using Farm.Machine.Devices.Hpet;
 using Farm.Machine.Devices.Ide;
 using Farm.Machine.Devices.Lpt;
+using Farm.Machine.Devices.Nics.Ne2000;
+using Farm.Machine.Devices.Nics.Rtl8139;
 using Farm.Machine.Devices.Pci;
 using Farm.Machine.Devices.Pit;
 using Farm.Machine.Devices.Ps2;
@@ -20,6 +22,8 @@ using Farm.Machine.Devices.Vga;
 using Farm.Machine.Devices.Vga.Cirrus;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Memory;
+using Farm.Machine.Network;
+using Farm.Machine.Network.Slirp;
 using Farm.Machine.Storage;
 using Farm.Machine.Time;
 using Iced.Intel;
@@ -30,6 +34,9 @@ namespace Farm.Machine;
 /// <summary>Wires the PC by hand: the one place that knows which pin goes where.</summary>
 public static class MachineBuilder
 {
+    /// <summary>PCI slots up to here hold the chipset and the VGA.</summary>
+    private const int FirstFreeSlot = 3;
+
     public static PcMachine Build(MachineOptions options, IHypervisor hypervisor)
     {
         if (hypervisor.Unavailable is { } why)
@@ -153,7 +160,8 @@ public static class MachineBuilder
             Processors = options.Vcpus,
         });
 
-        List<IPortDevice> portDevices = [pci, interrupts.Pic, pit, keyboard, systemPorts, numericError, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
+        var (cables, isaCards) = AddNetworkCards(options.Nics, clock, memory, events, pci, irq, owned);
+        List<IPortDevice> portDevices = [.. isaCards, pci, interrupts.Pic, pit, keyboard, systemPorts, numericError, dma, floppy, ata0, ata1, vga, cmos, com1, com2, lpt1, power];
         if (seabios)
             portDevices.Add(QemuConfiguration(options, layout, memory));
         foreach (var device in portDevices)
@@ -206,10 +214,34 @@ public static class MachineBuilder
             Vga = vga,
             Screen = new ScreenReader(vga),
             Storage = storage,
+            Cables = cables,
             Removable = new RemovableDrives(floppies, cdroms, options.WriteThrough),
             Devices = [.. portDevices, .. interrupts.Apics, hpet],
             Owned = owned,
         };
+    }
+
+    /// <summary>Each card with a cable to a network of its own; those on PCI from slot 3 on. Returns the cables and the cards on ISA.</summary>
+    private static (List<EthernetCable> Cables, List<IPortDevice> IsaCards) AddNetworkCards(
+        IReadOnlyList<NicOptions> nics, VirtualClock clock, PcMemory memory, EventLog events, PciBus pci, IrqHub irq, List<IDisposable> owned)
+    {
+        var cables = new List<EthernetCable>();
+        var isaCards = new List<IPortDevice>();
+        foreach (var nic in nics)
+        {
+            var cable = new EthernetCable(clock);
+            owned.Add(cable);
+            owned.Add(new SlirpNetwork(nic, clock, cable, events));
+            var address = nic.Mac ?? MacAddress.OfCard(cables.Count);
+            if (nic.Model == NicModel.Ne2kIsa && isaCards.Count > 0)
+                throw new BadInputException("There can be one ne2k-isa card only: its ports and its interrupt are fixed. Give ne2k for the others.");
+            if (nic.Model == NicModel.Ne2kIsa)
+                isaCards.Add(new Ne2000Isa(0x300, clock, irq.Connect(10), cable, address));
+            else
+                pci.Add(FirstFreeSlot + cables.Count, 0, nic.Model == NicModel.Ne2k ? new Rtl8029(clock, cable, address) : new Rtl8139C(memory, clock, cable, address));
+            cables.Add(cable);
+        }
+        return (cables, isaCards);
     }
 
     /// <summary>What SeaBIOS asks fw_cfg for.</summary>

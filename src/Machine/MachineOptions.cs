@@ -1,4 +1,5 @@
 using Farm.Assist.Monitor;
+using Farm.Machine.Network;
 
 namespace Farm.Machine;
 
@@ -40,4 +41,7 @@ public sealed record MachineOptions
     public IReadOnlyList<string> Refuse { get; init; } = [];
 
     public int Vcpus { get; init; } = 1;
+
+    /// <summary>Network cards, each with a network of its own; none unless the guest asks for one.</summary>
+    public IReadOnlyList<NicOptions> Nics { get; init; } = [];
 }

@@ -7,6 +7,7 @@ using Farm.Machine.Devices.Uart;
 using Farm.Machine.Devices.Vga;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Memory;
+using Farm.Machine.Network;
 using Farm.Machine.Storage;
 using Farm.Machine.Time;
 
@@ -54,6 +55,9 @@ internal sealed class MachineParts : IDisposable
     public required ScreenReader Screen { get; init; }
 
     public required StorageActivity Storage { get; init; }
+
+    /// <summary>One for each network card, in the order of the options.</summary>
+    public required IReadOnlyList<EthernetCable> Cables { get; init; }
 
     public required RemovableDrives Removable { get; init; }
 

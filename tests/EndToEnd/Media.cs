@@ -54,6 +54,13 @@ internal static class Media
         Assert.SkipWhen(process.ExitCode != 0, $"The recipe {recipe} failed ({process.ExitCode}): {error.Trim()}");
     }
 
+    /// <summary>A file of an installed Debian package, or the test is skipped and says so.</summary>
+    public static string NeedInstalled(string path, string package)
+    {
+        Assert.SkipUnless(File.Exists(path), $"{path} is not there (package {package}).");
+        return path;
+    }
+
     private static string FindRoot()
     {
         var folder = new DirectoryInfo(AppContext.BaseDirectory);

@@ -5,6 +5,7 @@ using Farm.Assist.Monitor;
 using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Hypervisors;
+using Farm.Machine.Network;
 
 namespace Farm.Cli.Commands;
 
@@ -33,6 +34,7 @@ internal static class BootCommand
     private static readonly Option<string?> Screenshot = new("--screenshot") { Description = "write the final screen as PNG" };
     private static readonly Option<string?> Report = new("--report") { Description = "write the report as JSON" };
     private static readonly Option<bool> Write = new("--write") { Description = "guest writes go to the images instead of a throw-away overlay" };
+    private static readonly Option<string[]> Nic = Texts("--nic", $"network card: {NicOptions.Forms}; a second one for a second card");
     private static readonly Option<string[]> Refuse = Texts("--refuse", "an instruction (Iced code name) that the vm86 assist is to refuse");
 
     public static Command Create()
@@ -40,7 +42,7 @@ internal static class BootCommand
         var command = new Command("boot", "Boots one VM with no farm around it.")
         {
             Floppy, Disk, Cdrom, Order, Memory, Backend, Assist, Firmware, Cpu, Bios, Vgabios, Serial, Debugcon, Expect, Type, Script, Timeout,
-            GuestTimeout, ScreenText, Screenshot, Report, Write, Refuse,
+            GuestTimeout, ScreenText, Screenshot, Report, Write, Nic, Refuse,
         };
         command.SetAction(Run);
         return command;
@@ -63,6 +65,7 @@ internal static class BootCommand
                 Cdroms = AtMost(parsed.GetValue(Cdrom), 2, "--cdrom"),
                 Order = BootOrder(parsed),
                 WriteThrough = parsed.GetValue(Write),
+                Nics = [.. AtMost(parsed.GetValue(Nic), 4, "--nic").Select(NicOptions.Parse).OfType<NicOptions>()],
                 Refuse = parsed.GetValue(Refuse) ?? [],
             },
             Backend = parsed.GetValue(Backend)!,

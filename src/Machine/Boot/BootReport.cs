@@ -32,6 +32,16 @@ public enum BootOutcome
 /// <param name="Instructions">Guest instructions executed until then.</param>
 public sealed record PhaseReached(string Name, double GuestSeconds, double HostSeconds, ulong Instructions);
 
+/// <summary>What went over a network card's cable.</summary>
+/// <param name="Card">ne2k, ne2k-isa or rtl8139.</param>
+/// <param name="FramesSent">Frames that the guest sent.</param>
+/// <param name="BytesSent">Their bytes.</param>
+/// <param name="FramesReceived">Frames that reached the guest's card.</param>
+/// <param name="BytesReceived">Their bytes.</param>
+/// <param name="FramesDropped">Frames of no possible size, and those that the guest did not fetch in time.</param>
+/// <param name="Hash">SHA-256 of every frame both ways, in order.</param>
+public sealed record NetworkTraffic(string Card, long FramesSent, long BytesSent, long FramesReceived, long BytesReceived, long FramesDropped, string Hash);
+
 /// <summary>The result of one boot, as <c>--report</c> writes it.</summary>
 public sealed record BootReport
 {
@@ -105,6 +115,9 @@ public sealed record BootReport
 
     /// <summary>SHA-256 of every sector that the guest wrote, in order.</summary>
     public required string DiskWriteHash { get; init; }
+
+    /// <summary>One entry for each network card.</summary>
+    public required IReadOnlyList<NetworkTraffic> Network { get; init; }
 
     /// <summary>Oddities noted by buses and devices (bounded).</summary>
     public required IReadOnlyList<string> Events { get; init; }

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using Farm.Assist.Cpu;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Hypervisors.Soft;
+using Farm.Machine.Network;
 
 namespace Farm.Machine.Boot;
 
@@ -201,6 +202,8 @@ public sealed class BootSession : IDisposable
             ScreensHash = _screens.Hash,
             SerialHash = Convert.ToHexStringLower(_serialHash.GetCurrentHash()),
             DiskWriteHash = _machine.Storage.WriteHash,
+            Network = [.. _request.Machine.Nics.Zip(_machine.Parts.Cables, (nic, cable) => new NetworkTraffic(
+                NicOptions.NameOf(nic.Model), cable.FramesSent, cable.BytesSent, cable.FramesReceived, cable.BytesReceived, cable.FramesDropped, cable.TrafficHash))],
             Events = [.. _machine.Events.Events.Select(item => item.ToString())],
         };
     }

@@ -106,6 +106,21 @@ internal static class BootSectors
         a.jmp(stop);
     });
 
+    /// <summary>A network boot program, loaded at 0000:7C00 as PXE does: prints a text and halts.</summary>
+    public static byte[] NetworkBootProgram(string text)
+    {
+        var a = new Assembler(16);
+        var stop = a.CreateLabel();
+        Print(a, "\r\n" + text);
+        a.Label(ref stop);
+        a.sti();
+        a.hlt();
+        a.jmp(stop);
+        using var stream = new MemoryStream();
+        a.Assemble(new StreamCodeWriter(stream), Origin);
+        return stream.ToArray();
+    }
+
     private static byte[] Image(Action<Assembler> write) => Image((a, handler) =>
     {
         write(a);

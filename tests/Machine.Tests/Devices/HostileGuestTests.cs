@@ -8,11 +8,14 @@ using Farm.Machine.Devices.FirmwareConfig;
 using Farm.Machine.Devices.Hpet;
 using Farm.Machine.Devices.Ide;
 using Farm.Machine.Devices.Lpt;
+using Farm.Machine.Devices.Nics.Ne2000;
+using Farm.Machine.Devices.Nics.Rtl8139;
 using Farm.Machine.Devices.Pci;
 using Farm.Machine.Devices.Pic;
 using Farm.Machine.Devices.Pit;
 using Farm.Machine.Devices.Ps2;
 using Farm.Machine.Devices.Uart;
+using Farm.Machine.Network;
 using Farm.Machine.Tests.Hostile;
 using Farm.Machine.Time;
 
@@ -25,6 +28,8 @@ public class HostileGuestTests
 {
     private const int RamSize = 1 << 20;
     private const ulong LowMemory = 64ul << 20;
+    private const int FirstCard = 3;
+    private const int Cards = 2;
 
     private readonly VirtualClock _clock = new();
     private readonly FakeMemory _memory = new(RamSize);
@@ -38,6 +43,7 @@ public class HostileGuestTests
     private I8237 _dma = null!;
     private PciBus _pci = null!;
     private LocalApic _apic = null!;
+    private readonly List<EthernetCable> _cables = [];
     private long _outputs;
 
     [Fact]
@@ -78,11 +84,11 @@ public class HostileGuestTests
                 _ports.Read((ushort)random.Next(0x10000), size);
                 break;
             case 9:
-                _ports.Write(0xCF8, 0x80000000 | (uint)random.Next(4) << 11 | (uint)random.Next(4) << 8 | (uint)random.Next(64) << 2, 4);
+                _ports.Write(0xCF8, 0x80000000 | (uint)random.Next(8) << 11 | (uint)random.Next(4) << 8 | (uint)random.Next(64) << 2, 4);
                 _ports.Write((ushort)(0xCFC + random.Next(4)), Value(random), size);
                 break;
             case 10 or 11:
-                ulong page = random.Next(4) switch { 0 => LocalApic.DefaultBase, 1 => IoApic.DefaultBase, 2 => HpetTimerBlock.DefaultBase, _ => (ulong)random.NextInt64(1L << 36) };
+                ulong page = random.Next(6) switch { 0 => LocalApic.DefaultBase, 1 => IoApic.DefaultBase, 2 => HpetTimerBlock.DefaultBase, 3 or 4 => CardMemory(random.Next(Cards)), _ => (ulong)random.NextInt64(1L << 36) };
                 ulong address = page + (ulong)random.Next(0x400);
                 _mmio.Write(address, Value(random) | (ulong)Value(random) << 32, 1 << random.Next(4));
                 _mmio.Read(address, 1 << random.Next(4));
@@ -114,8 +120,18 @@ public class HostileGuestTests
 
     private void Inputs(Random random)
     {
-        switch (random.Next(5))
+        switch (random.Next(8))
         {
+            case 5:
+                PlaceCards();
+                break;
+            case 6 or 7:
+                var frame = new byte[random.Next(Ethernet.MaximumFrame + 2)];
+                random.NextBytes(frame);
+                if (random.Next(2) == 0)
+                    frame.AsSpan(0, Math.Min(frame.Length, MacAddress.Length)).Fill(0xFF);
+                _cables[random.Next(_cables.Count)].Deliver(frame);
+                break;
             case 0:
                 _i8042.Mouse.Move(random.Next(-5000, 5000), random.Next(-5000, 5000), random.Next(-99, 99), (MouseButtons)random.Next(8));
                 break;
@@ -175,7 +191,12 @@ public class HostileGuestTests
         _pci.Add(1, 1, _ide);
         _pci.Add(1, 3, pm);
 
-        foreach (IPortDevice device in new IPortDevice[] { pic, pit, _i8042, _uart, lpt, rtc, _dma, systemPorts, fwCfg, _pci, pm })
+        var isaCard = new Ne2000Isa(0x300, _clock, irqs.Connect(10), Cable(), MacAddress.OfCard(0));
+        _pci.Add(FirstCard, 0, new Rtl8029(_clock, Cable(), MacAddress.OfCard(1)));
+        _pci.Add(FirstCard + 1, 0, new Rtl8139C(_memory, _clock, Cable(), MacAddress.OfCard(2)));
+        PlaceCards();
+
+        foreach (IPortDevice device in new IPortDevice[] { isaCard, pic, pit, _i8042, _uart, lpt, rtc, _dma, systemPorts, fwCfg, _pci, pm })
         {
             _ports.Map(device);
             _devices.Add(device);
@@ -187,6 +208,28 @@ public class HostileGuestTests
         Assert.Empty(_ports.Conflicts);
         Assert.Empty(_mmio.Conflicts);
     }
+
+    private EthernetCable Cable()
+    {
+        var cable = new EthernetCable(_clock);
+        _cables.Add(cable);
+        return cable;
+    }
+
+    /// <summary>Gives the cards of the PCI slots their ports and memory, decoders and bus mastering on.</summary>
+    private void PlaceCards()
+    {
+        for (int card = 0; card < Cards; card++)
+        {
+            var function = _pci.At(FirstCard + card, 0)!;
+            function.WriteConfig(0x10, 0xC000u + ((uint)card << 8), 4);
+            for (int bar = 1; bar < 6; bar++)
+                function.WriteConfig(0x10 + 4 * bar, (uint)CardMemory(card), 4);
+            function.WriteConfig(0x04, 0x0007, 2);
+        }
+    }
+
+    private static ulong CardMemory(int card) => 0xE000_0000 + ((ulong)card << 20);
 
     private sealed class NoPins : ILocalApicPins
     {

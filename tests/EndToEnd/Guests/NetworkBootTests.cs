@@ -1,0 +1,57 @@
+using Farm.Machine;
+using Farm.Machine.Boot;
+using Farm.Machine.Network;
+using Farm.Machine.Network.Slirp;
+
+namespace Farm.EndToEnd.Guests;
+
+/// <summary>iPXE finds the network card, gets a DHCP lease and boots a program by TFTP.</summary>
+public sealed class NetworkBootTests : IDisposable
+{
+    private const string Greeting = "Hello over TFTP";
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("farm-tftp").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void Boots_by_an_NE2000()
+    {
+        var report = Boot(NicModel.Ne2k);
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
+        Assert.Contains(report.Screen, line => line.Contains("using rtl8029", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Boots_by_an_RTL8139_and_twice_alike_to_the_instruction()
+    {
+        var first = Boot(NicModel.Rtl8139);
+        Assert.True(first.Outcome == BootOutcome.Pass, first.Reason);
+        Assert.Contains(first.Screen, line => line.Contains("10.0.2.15/255.255.255.0", StringComparison.Ordinal));
+        Assert.True(first.Network[0] is { FramesSent: > 3, FramesReceived: > 3, FramesDropped: 0 });
+        var second = Boot(NicModel.Rtl8139);
+        Assert.Equal(first.Instructions, second.Instructions);
+        Assert.Equal(first.Screen, second.Screen);
+        Assert.Equal(first.Network, second.Network);
+    }
+
+    private BootReport Boot(NicModel card)
+    {
+        Assert.SkipUnless(SlirpNetwork.Available, "libslirp is not installed (package libslirp0).");
+        string cd = Media.NeedInstalled("/usr/lib/ipxe/ipxe.iso", "ipxe");
+        File.WriteAllBytes(Path.Combine(_folder, "hello.0"), BootSectors.NetworkBootProgram(Greeting));
+        using var session = new BootSession(new BootRequest
+        {
+            Machine = new MachineOptions
+            {
+                Cdroms = [cd],
+                Order = "d",
+                Nics = [new NicOptions { Model = card, TftpFolder = _folder, BootFile = "hello.0" }],
+            },
+            Backend = "soft",
+            Script = new GuestScript { Steps = [ScriptStep.Expect(Greeting)] },
+            GuestTimeout = TimeSpan.FromSeconds(60),
+        });
+        return session.Run(TestContext.Current.CancellationToken);
+    }
+}
