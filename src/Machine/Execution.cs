@@ -23,6 +23,12 @@ internal sealed unsafe class Execution : IDisposable
     private readonly Dictionary<VcpuExitReason, ulong> _exits = [];
     private ulong _end;
 
+    /// <summary>SMI# waits until the assist can take it.</summary>
+    private bool _smi;
+
+    /// <summary>Instructions to let the monitor run before it is asked again.</summary>
+    private const ulong MonitorSlice = 16;
+
     /// <param name="hypervisor">The vCPU's backend: what it can do, and what its emulation failures are called.</param>
     public Execution(IVcpu vcpu, PhysicalMemory memory, MachineDoor door, MonitorImage monitor, AssistOptions options, IHypervisor hypervisor)
     {
@@ -82,6 +88,8 @@ internal sealed unsafe class Execution : IDisposable
             ulong now = Instructions;
             if (now >= _end)
                 return new(VcpuExitReason.Budget);
+            if (_smi)
+                _smi = !_assist.TryManageSystem();
             if (_assist.Busy)
             {
                 var step = _assist.Run(_end - now);
@@ -91,11 +99,12 @@ internal sealed unsafe class Execution : IDisposable
                     Report(_assist.Unsupported!.Bytes, OpcodeReasons.Assist);
                 return FromAssist(step);
             }
-            var exit = _vcpu.Run(_end - now);
+            var exit = _vcpu.Run(_smi ? Math.Min(_end - now, MonitorSlice) : _end - now);
             _exits[exit.Reason] = _exits.GetValueOrDefault(exit.Reason) + 1;
             switch (exit.Reason)
             {
                 case VcpuExitReason.AssistCall:
+                case VcpuExitReason.Budget when _smi:
                     break;
                 case VcpuExitReason.RealModeEntered:
                     _assist.TakeOver(late: !_hypervisor.Capabilities.InterceptsCr0);
@@ -133,9 +142,25 @@ internal sealed unsafe class Execution : IDisposable
         _assist.RequestStop();
     }
 
+    /// <summary>SMI#, taken after the instruction in execution.</summary>
+    public void RaiseSmi()
+    {
+        if (_options.Strength == AssistStrength.Native)
+        {
+            _vcpu.PendSmi();
+            return;
+        }
+        _smi = true;
+        RequestStop();
+    }
+
+    /// <summary>SMIs taken.</summary>
+    public ulong Smis => _vcpu.Smis + _assist.Interpreter.SmiCount;
+
     /// <summary>Power-on or hard reset: the loader's entry.</summary>
     public void PowerOn()
     {
+        _smi = false;
         SetLoaderEntry(_vcpu.State, _options.Model.Signature);
         _assist.Reset();
     }
@@ -214,6 +239,7 @@ internal sealed unsafe class Execution : IDisposable
         state->Ldtr = new SegmentCache { Limit = 0xFFFF, Access = 0x82 };
         state->Tr = new SegmentCache { Limit = 0xFFFF, Access = 0x8B };
         state->ApicBase = 0xFEE00900;
+        state->Smbase = X86Cpu.InitialSmbase;
         state->Pat = 0x0007040600070406;
         state->FpuControl = 0x40;
         state->FpuTag = 0x5555;

@@ -118,6 +118,10 @@ public static class MachineBuilder
         {
             PamChanged = region => memory.SetShadow(region.Start, region.Length, region.ReadRam, region.WriteRam),
         };
+        bridge.SmramShown = memory.ShowSmram;
+        door.SystemManagement = active => bridge.SystemManagement = active;
+        if (hypervisor.Capabilities.SystemManagement)
+            system.SmiRequested = () => pins[0].Execution?.RaiseSmi();
         pci.Add(0, 0, bridge);
         pci.Add(1, 0, piix3);
         pci.Add(1, 1, busMaster);

@@ -67,6 +67,11 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
             mmio.Write(address, value, size);
     }
 
+    /// <summary>Called as the processor enters and leaves system management mode.</summary>
+    public Action<bool>? SystemManagement { get; set; }
+
+    public void SetSystemManagement(bool active) => SystemManagement?.Invoke(active);
+
     public void SetNumericError(bool level) => NumericError?.SetFerr(level);
 
     public byte AcknowledgeInterrupt()

@@ -100,6 +100,7 @@ public sealed class PcMachine : IDisposable
         counts["PortOut"] = Parts.Door.PortWrites;
         counts["MmioRead"] = Parts.Door.MmioReads;
         counts["MmioWrite"] = Parts.Door.MmioWrites;
+        counts["Smi"] = Parts.Execution.Smis;
         return counts;
     }
 

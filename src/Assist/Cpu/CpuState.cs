@@ -56,6 +56,17 @@ public unsafe struct CpuState
     /// <summary>NMI delivered and its IRET not yet seen.</summary>
     public byte NmiBlocked;
 
+    /// <summary>In system management mode.</summary>
+    public byte SystemManagement;
+
+    /// <summary><see cref="NmiBlocked"/> of the program that the SMI interrupted.</summary>
+    public byte NmiBlockedBefore;
+
+    /// <summary>Where system management mode has its code and save area.</summary>
+    public uint Smbase;
+
+    public readonly bool InSystemManagement => SystemManagement != 0;
+
     public ulong Rip
     {
         readonly get => Gpr[RipSlot];

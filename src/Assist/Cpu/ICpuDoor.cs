@@ -37,4 +37,9 @@ public interface ICpuDoor
         get => 0;
         set { }
     }
+
+    /// <summary>SMIACT#: the processor enters or leaves system management mode; memory that only this mode sees is to come or go.</summary>
+    void SetSystemManagement(bool active)
+    {
+    }
 }

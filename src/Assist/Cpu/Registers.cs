@@ -6,6 +6,7 @@ public static class Eflags
     public const uint CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, TF = 0x100, IF = 0x200, DF = 0x400, OF = 0x800;
     public const uint IoplMask = 0x3000, NT = 0x4000, RF = 0x10000, VM = 0x20000, AC = 0x40000, VIF = 0x80000, VIP = 0x100000, ID = 0x200000;
     public const uint Arithmetic = CF | PF | AF | ZF | SF | OF;
+    public const uint Defined = Arithmetic | TF | IF | DF | IoplMask | NT | RF | VM | AC | VIF | VIP | ID;
     public const int IoplShift = 12;
 }
 

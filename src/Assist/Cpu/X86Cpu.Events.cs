@@ -136,7 +136,7 @@ public sealed unsafe partial class X86Cpu
         return false;
     }
 
-    /// <summary>By priority (SDM vol. 3, table 6-2): debug traps, NMI, external interrupts; the shadows hold them off.</summary>
+    /// <summary>By priority (SDM vol. 3, table 6-2): debug traps, SMI, NMI, external interrupts; the shadows hold them off.</summary>
     private void DeliverPending()
     {
         if ((_attention & Attention.Debug) != 0 && State->Shadow != InterruptShadow.MovSs)
@@ -150,6 +150,11 @@ public sealed unsafe partial class X86Cpu
         }
         if (State->Shadow != InterruptShadow.None)
             return;
+        if ((_attention & Attention.Smi) != 0 && !State->InSystemManagement && State->Activity is Activity.Active or Activity.Halted)
+        {
+            _attention &= ~Attention.Smi;
+            EnterSystemManagement();
+        }
         if ((_attention & Attention.Nmi) != 0 && State->NmiBlocked == 0)
         {
             _attention &= ~Attention.Nmi;

@@ -9,8 +9,8 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Segment registers (bit 0 ES, 1 CS...) whose loading in real mode stops the run with <see cref="StopReason.SegmentLoaded"/>.</summary>
     public int WatchedSegments { get; set; }
 
-    /// <summary>A #DB trap of the last instruction is still to be delivered; it does not show in <see cref="State"/>.</summary>
-    public bool TrapPending => (_attention & Attention.Debug) != 0;
+    /// <summary>A #DB trap of the last instruction, or an SMI, is still to be delivered; it does not show in <see cref="State"/>.</summary>
+    public bool EventPending => (_attention & (Attention.Debug | Attention.Smi)) != 0;
 
     /// <summary>
     /// Another processor may have stored to memory without the map noticing: what was decoded so far is not trusted any more.

@@ -39,6 +39,9 @@ public sealed unsafe partial class X86Cpu
 
         /// <summary>A repeated instruction stands between two iterations.</summary>
         Repeat = 512,
+
+        /// <summary>SMI# is latched.</summary>
+        Smi = 1024,
     }
 
     private Attention _attention;

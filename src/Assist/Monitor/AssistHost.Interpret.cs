@@ -9,6 +9,8 @@ public sealed unsafe partial class AssistHost
     /// <summary>Real-mode instructions to interpret after an access beyond 64 KiB.</summary>
     private const ulong BigAccessBatch = 512;
 
+    private const int AllSegments = 0x3F;
+
     private ulong _settle;
 
     /// <summary>Instruction count at which <see cref="Interpret"/> returns.</summary>
@@ -50,7 +52,7 @@ public sealed unsafe partial class AssistHost
     /// <summary>Hands the guest to the processor if that can run its state.</summary>
     private bool TryHandOver()
     {
-        if (Guest->Activity != Activity.Active || _cpu.TrapPending || Guest->Shadow != InterruptShadow.None)
+        if (Guest->Activity != Activity.Active || _cpu.EventPending || Guest->Shadow != InterruptShadow.None || Guest->InSystemManagement)
             return false;
         if ((Guest->Cr0 & ControlRegisters.Cr0PE) == 0)
         {
@@ -77,6 +79,13 @@ public sealed unsafe partial class AssistHost
     {
         get
         {
+            if (Guest->InSystemManagement)
+            {
+                // Until RSM.
+                _cpu.StopsAtProtectedMode = false;
+                _cpu.WatchedSegments = AllSegments;
+                return ulong.MaxValue;
+            }
             bool real = (Guest->Cr0 & ControlRegisters.Cr0PE) == 0;
             _cpu.StopsAtProtectedMode = real;
             _cpu.WatchedSegments = 0;

@@ -147,7 +147,7 @@ public sealed unsafe partial class AssistHost
             Guest->Rflags = Vm86State.ToProtectedFlags(Guest->Rflags);
     }
 
-    private bool CanEnterVm86 => Guest->Shadow == InterruptShadow.None && !_cpu.TrapPending && Vm86State.IsRepresentable(Guest);
+    private bool CanEnterVm86 => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Vm86State.IsRepresentable(Guest);
 
     /// <summary>Lets the monitor return to the guest.</summary>
     private void Resume()

@@ -221,6 +221,35 @@ public sealed unsafe partial class AssistHost : IDisposable
     }
 
     /// <summary>
+    /// SMI#: system management mode is interpreted, whoever runs the guest. To be called between two runs. False: the monitor is at
+    /// work; ask again after a few instructions of the processor.
+    /// </summary>
+    public bool TryManageSystem()
+    {
+        switch (Mode)
+        {
+            case AssistMode.Interpreting:
+                break;
+            case AssistMode.Aside when _options.Strength != AssistStrength.Native:
+                TakeState();
+                break;
+            case AssistMode.Vm86 when _halted:
+                Guest->Activity = Activity.Halted;
+                _halted = false;
+                break;
+            case AssistMode.Vm86 when !CallPending && (Vcpu.State->Rflags & Eflags.VM) != 0:
+                View();
+                break;
+            default:
+                return false;
+        }
+        _settle = 0;
+        Mode = AssistMode.Interpreting;
+        _cpu.PendSmi();
+        return true;
+    }
+
+    /// <summary>
     /// Does what is due: the monitor's call, then interpretation as long as the processor cannot run the guest's state.
     /// To be called while <see cref="Busy"/>.
     /// </summary>
@@ -343,6 +372,7 @@ public sealed unsafe partial class AssistHost : IDisposable
         _halted = false;
         _sipiVector = null;
         Unsupported = null;
+        _cpu.Door.SetSystemManagement(false);
     }
 
     /// <summary>Flat ring 0 in the monitor's code, just at or after its OUT.</summary>

@@ -167,7 +167,7 @@ internal static unsafe class Vm86State
         state->Dr[7] = 0x400;
         state->Shadow = InterruptShadow.None;
         state->Activity = Activity.Active;
-        state->NmiBlocked = 0;
+        state->NmiBlocked = state->SystemManagement = 0;
         state->Rip = sipiVector is null ? 0xFFF0u : 0;
     }
 

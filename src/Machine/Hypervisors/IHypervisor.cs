@@ -25,6 +25,9 @@ public sealed record HypervisorCapabilities
     /// <summary>Its processors bring local APICs of their own (a kernel's); else the machine's are used.</summary>
     public bool OwnLocalApics { get; init; }
 
+    /// <summary>SMI# and RSM, with memory that only system management mode sees.</summary>
+    public bool SystemManagement => VirtualTime;
+
     /// <summary>Its processors store to memory without the map noticing.</summary>
     public bool StoresUnseen => !VirtualTime;
 }
@@ -86,6 +89,12 @@ public interface IVcpu : IVcpuState, IDisposable
 
     /// <summary>Latches a non-maskable interrupt.</summary>
     void PendNmi();
+
+    /// <summary>Latches SMI#. Only with <see cref="HypervisorCapabilities.SystemManagement"/>.</summary>
+    void PendSmi() => throw new InvalidOperationException("The backend has no system management mode.");
+
+    /// <summary>SMIs taken.</summary>
+    ulong Smis => 0;
 
     /// <summary>The last taken branches, newest first, where the backend knows them.</summary>
     IReadOnlyList<(ulong From, ulong To)> LastBranches();

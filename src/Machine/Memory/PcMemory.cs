@@ -14,6 +14,7 @@ public sealed unsafe class PcMemory : IDisposable, IGuestMemory
     public const ulong ShadowStart = MemoryMap.VgaBios;
     public const ulong ShadowEnd = MemoryMap.BiosTop;
 
+    private const ulong SmramStart = 0xA0000, SmramLength = 0x20000;
     private const PageKind Ram = PageKind.Readable | PageKind.Writable;
     private const int ShadowPages = (int)((ShadowEnd - ShadowStart) >> PhysicalMemory.PageShift);
 
@@ -23,6 +24,7 @@ public sealed unsafe class PcMemory : IDisposable, IGuestMemory
     private readonly HostMemory _private;
     private readonly bool[] _pamRead = new bool[ShadowPages];
     private readonly bool[] _pamWrite = new bool[ShadowPages];
+    private bool _smramVisible;
 
     public PcMemory(PhysicalMemory map, MemoryMap layout, ReadOnlySpan<byte> flash, ReadOnlySpan<byte> loader)
     {
@@ -80,6 +82,15 @@ public sealed unsafe class PcMemory : IDisposable, IGuestMemory
             else
                 Map.Map(page, PhysicalMemory.PageSize, null, PageKind.Mmio);
         }
+    }
+
+    /// <summary>Shows the RAM behind the VGA window, which is system management memory, or the window.</summary>
+    public void ShowSmram(bool visible)
+    {
+        if (visible == _smramVisible)
+            return;
+        _smramVisible = visible;
+        Map.Map(SmramStart, SmramLength, visible ? _ram.Start + SmramStart : null, visible ? Ram : PageKind.Mmio);
     }
 
     /// <summary>A read in C0000h-FFFFFh that the map does not answer: ROM behind write-only shadow RAM, else nothing.</summary>

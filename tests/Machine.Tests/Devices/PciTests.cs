@@ -34,7 +34,7 @@ public class PciTests
         _ports.Map(_pci);
         var piix3 = new Piix3(hub);
         _pci.RouteInterrupts(piix3.ConnectPin);
-        _pci.Add(0, 0, new I440Fx(LowMemory) { PamChanged = _pam.Add, SmramOpened = _smram.Add });
+        _pci.Add(0, 0, new I440Fx(LowMemory) { PamChanged = _pam.Add, SmramShown = _smram.Add });
         _pci.Add(1, 0, piix3);
         _ide = new BusMasterIde(_memory);
         _pci.Add(1, 1, _ide);

@@ -3,7 +3,7 @@ using Iced.Intel;
 
 namespace Farm.Assist.Instructions.SystemLevel;
 
-/// <summary>CPUID, RDTSC, RDTSCP, RDMSR, WRMSR, RDPMC, and RSM and friends where they are undefined.</summary>
+/// <summary>CPUID, RDTSC, RDTSCP, RDMSR, WRMSR, RDPMC, RSM.</summary>
 internal static unsafe class Identification
 {
     private const int Eax = 0, Ecx = 1, Edx = 2, Ebx = 3;
@@ -16,10 +16,10 @@ internal static unsafe class Identification
         InstructionTable.Register(Code.Rdmsr, &Rdmsr);
         InstructionTable.Register(Code.Wrmsr, &Wrmsr);
         InstructionTable.Register(Code.Rdpmc, &Rdpmc);
-        InstructionTable.Register(Code.Rsm, &Undefined);
+        InstructionTable.Register(Code.Rsm, &Rsm);
     }
 
-    private static void Undefined(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.UD);
+    private static void Rsm(X86Cpu cpu, Op* op) => cpu.ResumeFromSystemManagement();
 
     private static void Cpuid(X86Cpu cpu, Op* op)
     {

@@ -128,16 +128,15 @@ public sealed class Piix4PowerManagement : PciDevice, IPortDevice
     private void WriteApmControl(byte value)
     {
         _apmControl = value;
-        if (_system.SmiRequested is { } smi)
-        {
-            if ((Config32(DeviceActivityB) & ApmcEnable) != 0)
-                smi();
-        }
-        else if (value is AcpiEnable or AcpiDisable)
+
+        // The Bochs BIOS's SMI handler does this; SeaBIOS' leaves it to the emulator, and without SMM there is no handler.
+        if (value is AcpiEnable or AcpiDisable)
         {
             _control = value == AcpiEnable ? _control | Pm1Control.SciEnable : _control & ~Pm1Control.SciEnable;
             UpdateSci();
         }
+        if (_system.SmiRequested is { } smi && (Config32(DeviceActivityB) & ApmcEnable) != 0)
+            smi();
     }
 
     private uint ReadBlock(int register, int size)

@@ -16,7 +16,7 @@ public sealed class I440Fx : PciDevice
     private const int Segments = 13;
 
     private readonly byte[] _attributes = new byte[Segments];
-    private bool? _smramOpen;
+    private bool? _smramShown;
 
     /// <param name="lowMemory">Bytes of RAM below 4 GiB, for the row boundary registers.</param>
     /// <param name="qemuSubsystem">Subsystem 1AF4:1100, by which SeaBIOS knows that fw_cfg is there; the chip itself has none.</param>
@@ -45,11 +45,19 @@ public sealed class I440Fx : PciDevice
     /// <summary>Called for each region whose attributes changed, and for all of them at reset.</summary>
     public Action<PamRegion>? PamChanged { get; set; }
 
-    /// <summary>True: A0000h-BFFFFh shows SMRAM to everybody (D_OPEN).</summary>
-    public Action<bool>? SmramOpened { get; set; }
+    /// <summary>Called with true when A0000h-BFFFFh comes to show SMRAM: to everybody (D_OPEN), or to a processor in system management mode (G_SMRAME).</summary>
+    public Action<bool>? SmramShown { get; set; }
 
-    /// <summary>SMM memory is enabled (G_SMRAME).</summary>
-    public bool SmramEnabled => (SmramRegister & SmramControl.Enable) != 0;
+    /// <summary>SMIACT#: the processor is in system management mode.</summary>
+    public bool SystemManagement
+    {
+        get;
+        set
+        {
+            field = value;
+            ApplySmram();
+        }
+    }
 
     private SmramControl SmramRegister => (SmramControl)Config8(Smram);
 
@@ -58,7 +66,7 @@ public sealed class I440Fx : PciDevice
         base.Reset();
         Writable(Smram, (byte)(SmramControl.Open | SmramControl.Closed | SmramControl.Locked | SmramControl.Enable));
         Array.Fill(_attributes, (byte)0xFF);
-        _smramOpen = null;
+        _smramShown = null;
         ApplyPam();
         ApplySmram();
     }
@@ -97,11 +105,11 @@ public sealed class I440Fx : PciDevice
             SetConfig8(Smram, (byte)(SmramRegister & ~SmramControl.Open));
             Writable(Smram, (byte)SmramControl.Closed);
         }
-        bool open = (SmramRegister & (SmramControl.Open | SmramControl.Enable)) == (SmramControl.Open | SmramControl.Enable);
-        if (open == _smramOpen)
+        bool shown = (SmramRegister & SmramControl.Enable) != 0 && (SystemManagement || (SmramRegister & SmramControl.Open) != 0);
+        if (shown == _smramShown)
             return;
-        _smramOpen = open;
-        SmramOpened?.Invoke(open);
+        _smramShown = shown;
+        SmramShown?.Invoke(shown);
     }
 
     [Flags]

@@ -50,6 +50,10 @@ public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOpti
 
     public void PendNmi() => Cpu.PendNmi();
 
+    public void PendSmi() => Cpu.PendSmi();
+
+    public ulong Smis => Cpu.SmiCount;
+
     public void Kick() => Cpu.Kick();
 
     public IReadOnlyList<(ulong From, ulong To)> LastBranches() => [.. Cpu.LastBranches().Reverse()];
