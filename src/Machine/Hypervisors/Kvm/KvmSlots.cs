@@ -48,8 +48,14 @@ internal sealed unsafe class KvmSlots
         // All of the space: A20.
         if (start == 0 && end >> PhysicalMemory.PageShift >= 1ul << (_memory.AddressBits - PhysicalMemory.PageShift))
             (start, end) = (Megabyte, 2 * Megabyte);
-        start = CellStart(start);
-        end = CellEnd(end - 1, end);
+        Add(CellStart(start), CellEnd(end - 1, end));
+        // A change of the first megabyte shows in the second while A20 is off.
+        if (!_memory.A20 && start < Megabyte)
+            Add(Megabyte, 2 * Megabyte);
+    }
+
+    private void Add(ulong start, ulong end)
+    {
         for (int i = _changed.Count - 1; i >= 0; i--)
         {
             var other = _changed[i];
@@ -59,9 +65,6 @@ internal sealed unsafe class KvmSlots
             _changed.RemoveAt(i);
         }
         _changed.Add((start, end));
-        // A change of the first megabyte shows in the second while A20 is off.
-        if (!_memory.A20 && start < Megabyte)
-            NoteChange(Megabyte, 2 * Megabyte);
     }
 
     private void Apply(ulong start, ulong end)

@@ -185,6 +185,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             case KvmExit.IrqWindowOpen or KvmExit.Intr:
                 return null;
             case KvmExit.Shutdown:
+                ReloadPageTables();
                 return new(VcpuExitReason.Shutdown);
             case KvmExit.InternalError when _run->SubError == KvmConstants.InternalErrorEmulation:
                 return new(VcpuExitReason.EmulationFailure, FailedBytes());
@@ -195,6 +196,19 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             default:
                 throw new HostException($"KVM: exit {(uint)_run->ExitReason} (hardware reason {_run->HardwareReason:X}h), which nothing asked for.");
         }
+    }
+
+    /// <summary>
+    /// On SVM the kernel answers a shutdown by clearing the VMCB; the nested page table's root is put there again only when the MMU's
+    /// context changes, which any change of CR0 through KVM_SET_SREGS brings about. Without it the processor never gets on.
+    /// </summary>
+    private void ReloadPageTables()
+    {
+        KvmSregs sregs = _run->Sync.Sregs;
+        sregs.Cr0 = (sregs.Cr0 | ControlRegisters.Cr0CD) ^ ControlRegisters.Cr0NW;
+        _file.Call(KvmIoctl.SetSregs, &sregs, "KVM_SET_SREGS");
+        sregs = _run->Sync.Sregs;
+        _file.Call(KvmIoctl.SetSregs, &sregs, "KVM_SET_SREGS");
     }
 
     private byte[]? FailedBytes()
