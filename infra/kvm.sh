@@ -1,75 +1,65 @@
 #!/usr/bin/env bash
-# The backend tests and FreeDOS on real KVM, in the nested machine of infra/nested-kvm (or on this host's own /dev/kvm). Its last
-# line is "kvm: N passed, N failed, N skipped". Builds must be there: tests/Backends.Tests and src/Cli in Release.
+# The backend tests and FreeDOS on real KVM, in the nested machine of infra/nested-kvm. Its last line is "kvm: N passed, N failed,
+# N skipped". Builds must be there: tests/Backends.Tests and src/Cli in Release. Logs, screens and reports: .farm/test-logs/kvm.
+#   FARM_KVM_TIMEOUT  seconds for the whole (540)        FARM_KVM_TESTS  arguments for Backends.Tests, such as -method '*A20*'; none: no tests
+#   FARM_KVM_BOOTS    strengths to boot FreeDOS under (vm86 native)
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 media=${FARM_MEDIA:-$root/../shared/guests}
-limit=${FARM_KVM_TIMEOUT:-540}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-payload="$work/payload"
-mkdir -p "$payload/share"
+out="$root/.farm/test-logs/kvm"
+rm -rf "$out" && mkdir -p "$out"
+freedos=
+[ -f "$media/freedos-722.img" ] && freedos=$(readlink -f "$media/freedos-722.img")
 
-# The programs as built, and the runtime that they need: nothing is downloaded.
-dotnet=$(dirname "$(readlink -f "$(command -v dotnet)")")
-mkdir -p "$payload/dotnet/host" "$payload/dotnet/shared"
-cp -L "$dotnet/dotnet" "$payload/dotnet/"
-cp -aL "$dotnet/host/fxr" "$payload/dotnet/host/"
-cp -aL "$dotnet/shared/Microsoft.NETCore.App" "$dotnet/shared/Microsoft.AspNetCore.App" "$payload/dotnet/shared/"
-cp -aL "$root/src/Cli/bin/Release/net10.0" "$payload/cli"
-cp -aL "$root/tests/Backends.Tests/bin/Release/net10.0" "$payload/tests"
-rm -rf "$payload"/{cli,tests}/.playwright "$payload"/{cli,tests}/runtimes/win* "$payload"/{cli,tests}/runtimes/osx*
-mkdir -p "$payload/lib"
-for library in libssl.so.3 libcrypto.so.3 libz.so.1 libzstd.so.1; do
-    file=$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64/ { print $NF; exit }')
-    [ -n "$file" ] && cp -L "$file" "$payload/lib/"
-done
-for set in bochs vgabios seabios; do [ -d "/usr/share/$set" ] && cp -aL "/usr/share/$set" "$payload/share/"; done
-for image in freedos-722.img; do [ -f "$media/$image" ] && cp "$media/$image" "$payload/"; done
-
-cat >"$payload/run" <<'SH'
-mkdir -p /usr/share
-cp -a /payload/share/* /usr/share/
-export DOTNET_ROOT=/payload/dotnet DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 FARM_ROOT=/payload FARM_NEED_KVM=1 LD_LIBRARY_PATH=/payload/lib
-dotnet=/payload/dotnet/dotnet
+cat >"$out/inside" <<SH
+root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests}" PATH='$PATH'
+SH
+cat >>"$out/inside" <<'SH'
+export FARM_ROOT=$root FARM_NEED_KVM=1 DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_TieredPGO=0 DOTNET_gcServer=0
+cd /tmp/out
 passed=0 failed=0 skipped=0
-$dotnet /payload/tests/Farm.Backends.Tests.dll -noColor -noLogo -class Farm.Backends.Tests.KvmBackendTests $FARM_KVM_TESTS >/tmp/tests.log 2>&1
-code=$?
-count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\).*/\1/p" /tmp/tests.log | tail -n 1; }
-total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors)
-f=$((${f:-0} + ${errors:-0}))
-p=$((${total:-0} - f - ${s:-0}))
-if [ -z "$total" ] || { [ $code != 0 ] && [ $f = 0 ]; }; then
-    tail -n 30 /tmp/tests.log
-    echo "Backends.Tests ended with code $code"
-    f=$((f + 1))
+if [ "$tests" != none ]; then
+    $root/tests/Backends.Tests/bin/Release/net10.0/Farm.Backends.Tests -noColor -noLogo $tests >tests.log 2>&1
+    code=$?
+    count() { sed -n "s/^ *Farm\..*[ ,]$1: \([0-9]*\).*/\1/p" tests.log | tail -n 1; }
+    total=$(count Total) f=$(count Failed) s=$(count Skipped) errors=$(count Errors)
+    f=$((${f:-0} + ${errors:-0}))
+    p=$((${total:-0} - f - ${s:-0}))
+    if [ -z "$total" ] || { [ $code != 0 ] && [ $f = 0 ]; }; then
+        tail -n 30 tests.log
+        echo "Backends.Tests ended with code $code"
+        f=$((f + 1))
+    fi
+    [ $f = 0 ] || grep -A 12 -F '[FAIL]' tests.log | head -n 200
+    grep -A 1 -F '[SKIP]' tests.log | head -n 10
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
+    echo "   Backends.Tests on KVM: ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
 fi
-[ $f = 0 ] || grep -A 12 -F '[FAIL]' /tmp/tests.log | head -n 200
-grep -A 1 -F '[SKIP]' /tmp/tests.log | head -n 10
-passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
-echo "   Backends.Tests on KVM: ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
-for assist in $FARM_KVM_BOOTS; do
-    if [ ! -f /payload/freedos-722.img ]; then
+for assist in $boots; do
+    if [ -z "$freedos" ]; then
         skipped=$((skipped + 1))
         echo "   FreeDOS on kvm ($assist): skipped, freedos-722.img is not there"
         continue
     fi
     start=$(date +%s)
-    if $dotnet /payload/cli/farm.dll boot --backend kvm --assist $assist --cpu pentium --memory 16 --floppy /payload/freedos-722.img --order a \
-        --expect 'Welcome to FreeDOS' --expect 'A:.>' --type 'ver\n' --expect 'FreeCom version' --timeout 150 --screen-text /tmp/screen --report /tmp/report.json >/tmp/boot.log 2>&1; then
+    if $root/src/Cli/bin/Release/net10.0/farm boot --backend kvm --assist $assist --cpu pentium --memory 16 --floppy $freedos --order a \
+        --expect 'Welcome to FreeDOS' --expect 'A:.>' --type 'ver\n' --expect 'FreeCom version' --timeout 200 \
+        --screen-text freedos-$assist.txt --report freedos-$assist.json >freedos-$assist.log 2>&1; then
         passed=$((passed + 1))
         echo "   FreeDOS on kvm ($assist): passed in $(($(date +%s) - start)) s"
     else
         code=$?
         failed=$((failed + 1))
         echo "   FreeDOS on kvm ($assist): FAILED with code $code"
-        tail -n 25 /tmp/boot.log
-        grep -v '^ *$' /tmp/screen 2>/dev/null
+        tail -n 25 freedos-$assist.log
+        grep -v '^ *$' freedos-$assist.txt 2>/dev/null
     fi
-    tr -d ' \n' </tmp/report.json 2>/dev/null | grep -oE '"(hostSeconds|assistTrapsTotal|clockMode)":[^,]*|"(exits|assistTraps|phases)":[{[][^]}]*[]}]' | sed 's/^/      /'
+    tr -d ' \n' <freedos-$assist.json 2>/dev/null | grep -oE '"(hostSeconds|assistTrapsTotal|clockMode)":[^,]*|"(exits|assistTraps|phases)":[{[][^]}]*[]}]' | sed 's/^/      /'
 done
 echo "kvm: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
 SH
-environment="FARM_KVM_TESTS='${FARM_KVM_TESTS:-}' FARM_KVM_BOOTS='${FARM_KVM_BOOTS-vm86 native}'"
-"$root/infra/nested-kvm/run.sh" --payload "$payload" --memory 3072 --timeout "$limit" --command "$environment sh /payload/run" 2>&1
+"$root/infra/nested-kvm/run.sh" --out "$out" --timeout "${FARM_KVM_TIMEOUT:-540}" --command 'bash /tmp/out/inside' 2>&1 | tee "$out/console"
+code=${PIPESTATUS[0]}
+grep -q '^kvm: .* passed' "$out/console" || echo "kvm: 0 passed, 1 failed, 0 skipped"
+exit "$code"
