@@ -37,6 +37,7 @@ catch (Exception e)
         FarmException { Kind: FarmErrorKind.Unavailable } => (ExitCodes.HostFailed, [e.Message]),
         FarmException => (ExitCodes.BadInput, [e.Message]),
         FirmwareException or HostException or PrivatePostgresException or DatabaseException => (ExitCodes.HostFailed, [e.Message]),
+        IOException or UnauthorizedAccessException => (ExitCodes.HostFailed, [e.Message]),
         OperationCanceledException => (ExitCodes.HostFailed, ["interrupted"]),
         _ => (-1, Array.Empty<string>()),
     };

@@ -144,7 +144,10 @@ public static class MachineBuilder
         position = Math.Max(position, 2);
         foreach (string? path in options.Cdroms)
         {
-            var drive = new AtapiCdRom(path is null ? null : Own(ImageFile.OpenCdRom(path)));
+            var disc = path is null ? null : Own(ImageFile.OpenCdRom(path));
+            var drive = new AtapiCdRom(disc);
+            if (disc is not null && ImageFile.Warning(disc) is { } warning)
+                events.Report("media", warning);
             cdroms.Add(drive);
             (position < 2 ? ata0 : ata1).Attach(position % 2, drive);
             position++;
@@ -256,7 +259,7 @@ public static class MachineBuilder
         config.Set(FwCfg.NoGraphic, (ushort)0);
         config.Set(FwCfg.ProcessorCount, (ushort)options.Vcpus);
         config.Set(FwCfg.MaximumProcessors, (ushort)options.Vcpus);
-        config.Set(FwCfg.BootMenu, (ushort)0);
+        config.Set(FwCfg.BootMenu, (ushort)(options.BootMenu ? 1 : 0));
         config.Set(FwCfg.IrqZeroOverride, 1u);
         config.SetE820(layout.E820.Select(entry => (entry.Start, entry.Length, entry.Type)));
         config.SetBootOrder(options.Order.SelectMany(letter => BootPaths(options, letter)));

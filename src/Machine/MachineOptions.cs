@@ -31,6 +31,9 @@ public sealed record MachineOptions
     /// <summary>Boot order: a floppy, c disk, d CD-ROM, n network.</summary>
     public string Order { get; init; } = "acd";
 
+    /// <summary>SeaBIOS offers its boot menu (ESC) and waits for it; the Bochs BIOS offers its own (F12) always.</summary>
+    public bool BootMenu { get; init; }
+
     /// <summary>True: guest writes go to the image files; false: to an overlay that is thrown away.</summary>
     public bool WriteThrough { get; init; }
 

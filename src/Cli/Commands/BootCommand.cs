@@ -16,6 +16,7 @@ internal static class BootCommand
     private static readonly Option<string[]> Disk = Files("--disk", "raw hard disk image; up to four");
     private static readonly Option<string[]> Cdrom = Files("--cdrom", "ISO image");
     private static readonly Option<string> Order = new("--order") { Description = "boot order: a floppy, c disk, d CD-ROM, n network", DefaultValueFactory = _ => "" };
+    private static readonly Option<bool> BootMenu = new("--boot-menu") { Description = "SeaBIOS offers its boot menu (ESC); the Bochs BIOS does so always (F12)" };
     private static readonly Option<int> Memory = new("--memory") { Description = "guest memory in MiB", DefaultValueFactory = _ => 64 };
     private static readonly Option<string> Backend = new Option<string>("--backend") { Description = "what executes the guest", DefaultValueFactory = _ => "auto" }.AcceptOnlyFromAmong("auto", "kvm", "whp", "soft");
     private static readonly Option<string> Assist = new Option<string>("--assist") { Description = "who executes real-mode code", DefaultValueFactory = _ => "vm86" }.AcceptOnlyFromAmong("vm86", "full", "native");
@@ -41,7 +42,7 @@ internal static class BootCommand
     {
         var command = new Command("boot", "Boots one VM with no farm around it.")
         {
-            Floppy, Disk, Cdrom, Order, Memory, Backend, Assist, Firmware, Cpu, Bios, Vgabios, Serial, Debugcon, Expect, Type, Script, Timeout,
+            Floppy, Disk, Cdrom, Order, BootMenu, Memory, Backend, Assist, Firmware, Cpu, Bios, Vgabios, Serial, Debugcon, Expect, Type, Script, Timeout,
             GuestTimeout, ScreenText, Screenshot, Report, Write, Nic, Refuse,
         };
         command.SetAction(Run);
@@ -64,6 +65,7 @@ internal static class BootCommand
                 Disks = AtMost(parsed.GetValue(Disk), 4, "--disk"),
                 Cdroms = AtMost(parsed.GetValue(Cdrom), 2, "--cdrom"),
                 Order = BootOrder(parsed),
+                BootMenu = parsed.GetValue(BootMenu),
                 WriteThrough = parsed.GetValue(Write),
                 Nics = [.. AtMost(parsed.GetValue(Nic), 4, "--nic").Select(NicOptions.Parse).OfType<NicOptions>()],
                 Refuse = parsed.GetValue(Refuse) ?? [],
@@ -79,6 +81,8 @@ internal static class BootCommand
             CheckWritable(path, option);
 
         using var session = new BootSession(request) { SerialSink = serial, DebugSink = debugcon };
+        foreach (var warning in session.Machine.Events.Events.Where(item => item.Source == "media"))
+            Console.Error.WriteLine($"farm boot: warning: {warning.Message}");
         using var interrupt = new CancellationTokenSource();
         Console.CancelKeyPress += (_, e) =>
         {

@@ -39,14 +39,16 @@ internal static class MediaCommand
         var catalogue = Catalogue();
         foreach (string file in parsed.GetValue(Files)!)
         {
-            if (!File.Exists(file))
-                throw new BadInputException($"{file}: there is no such file.");
             string sha256 = await MediaHasher.FileSha256Async(file, cancellation: cancel);
             string name = Path.GetFileName(file);
             var users = catalogue.Where(item => item.Medium.Sha256 == sha256 || (item.Medium.Sha256 is null && item.Medium.Files.Contains(name, StringComparer.OrdinalIgnoreCase))).ToList();
             var wrong = catalogue.FirstOrDefault(item => item.Medium.Sha256 is not null && item.Medium.Sha256 != sha256 && item.Medium.Files.Contains(name, StringComparer.OrdinalIgnoreCase));
             if (users.Count == 0 && wrong.Medium is not null)
                 throw new BadInputException($"{file} has the wrong checksum for {wrong.Guest}'s medium {wrong.Medium.Name}: it is {sha256}, the catalogue says {wrong.Medium.Sha256}. Nothing was added.");
+            // A medium that the catalogue knows by its digest is what it is; the others must at least be media.
+            MediaKind kind = users.Count > 0 ? users[0].Medium.Kind : KindOf(file);
+            if (!users.Exists(item => item.Medium.Sha256 is not null) && Problem(file, kind) is { } problem)
+                throw new BadInputException($"{problem}{(problem.EndsWith('.') ? "" : ".")} Nothing was added.");
             File.Copy(file, Path.Combine(FarmFolders.Media, name), overwrite: true);
             Console.Out.WriteLine($"{sha256}  {name}  {(users.Count == 0 ? "(no guest of the catalogue uses it)" : string.Join(", ", users.Select(item => $"{item.Guest}/{item.Medium.Name}")))}");
         }
@@ -71,11 +73,36 @@ internal static class MediaCommand
                 table.AddRow(guest, medium.Name, Output.Words<MediaKind>(medium.Kind), found.Path is null ? "[red]missing[/]" : medium.Sha256 is null ? "at hand" : "[green]verified[/]", Markup.Escape(found.Path ?? found.Problem ?? ""));
             Output.Write(table);
         }
-        var wrong = rows.Where(row => row.Found.Problem?.Contains("wrong checksum", StringComparison.Ordinal) == true).ToList();
-        if (!verify || wrong.Count == 0)
+        if (!verify)
             return ExitCodes.Ok;
-        foreach (var (guest, _, found) in wrong)
-            Console.Error.WriteLine($"farm: {guest}: {found.Problem}");
-        return ExitCodes.BadInput;
+        var wrong = rows.Where(row => row.Found.Problem?.Contains("wrong checksum", StringComparison.Ordinal) == true).Select(row => (row.Guest, Problem: row.Found.Problem!))
+            .Concat(rows.Where(row => row.Found.Path is not null && row.Medium.Sha256 is null)
+                .Select(row => (row.Guest, Problem: Problem(row.Found.Path!, row.Medium.Kind)!)).Where(row => row.Problem is not null)).ToList();
+        foreach (var (guest, problem) in wrong)
+            Console.Error.WriteLine($"farm: {guest}: {problem}");
+        return wrong.Count == 0 ? ExitCodes.Ok : ExitCodes.BadInput;
+    }
+
+    private static MediaKind KindOf(string path) =>
+        path.EndsWith(".iso", StringComparison.OrdinalIgnoreCase) ? MediaKind.Cdrom
+        : FloppyFormat.Standard.Any(format => new FileInfo(path) is { Exists: true } file && file.Length == format.Bytes) ? MediaKind.Floppy : MediaKind.Disk;
+
+    /// <summary>Why a file cannot be a whole medium of its kind, or null.</summary>
+    private static string? Problem(string path, MediaKind kind)
+    {
+        try
+        {
+            using var image = kind switch
+            {
+                MediaKind.Floppy => ImageFile.OpenFloppy(path).Image,
+                MediaKind.Cdrom => ImageFile.OpenCdRom(path),
+                _ => ImageFile.OpenDisk(path),
+            };
+            return ImageFile.Warning(image);
+        }
+        catch (BadInputException e)
+        {
+            return e.Message;
+        }
     }
 }

@@ -11,6 +11,9 @@ public interface IBlockImage : IDisposable
 
     long SectorCount { get; }
 
+    /// <summary>Sectors that can be read, from sector 0 on; those behind them are lost (a CD image cut short), and a drive says so.</summary>
+    long ReadableSectors => SectorCount;
+
     bool ReadOnly { get; }
 
     /// <summary>

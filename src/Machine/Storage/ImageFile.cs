@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using Farm.Machine.Hypervisors;
 
 namespace Farm.Machine.Storage;
@@ -21,6 +22,10 @@ public static class ImageFile
             long length = new FileInfo(path).Length;
             if (length % 512 != 0)
                 throw new BadInputException($"{path} is not a disk image: its {length} bytes are not a multiple of 512; it is cut short or not a raw image.");
+            byte[] first = new byte[512];
+            image.Read(0, first);
+            if (VolumeChecks.DiskProblem(first, image.SectorCount) is { } problem)
+                throw new BadInputException($"{path} is damaged: {problem}. Get the whole image, or clear its first sector to install anew.");
             return write ? image : new OverlayImage(image, overlay);
         });
     }
@@ -38,7 +43,10 @@ public static class ImageFile
         });
     }
 
-    /// <summary>A CD or DVD with sectors of 2048 bytes; a last sector cut short is padded.</summary>
+    /// <summary>
+    /// A CD or DVD with sectors of 2048 bytes; a last sector cut short is padded. One whose file ends before its volume does is taken, and
+    /// its lost sectors cannot be read (<see cref="IBlockImage.ReadableSectors"/>).
+    /// </summary>
     public static IBlockImage OpenCdRom(string path)
     {
         RawImage image = Open(path, 2048, write: false);
@@ -49,9 +57,16 @@ public static class ImageFile
             ReadOnlySpan<byte> sync = [0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0];
             if (sector.AsSpan().StartsWith(sync))
                 throw new BadInputException($"{path} holds raw CD sectors of 2352 bytes (a .bin of a .cue); convert it to an ISO image with sectors of 2048 bytes (for example with bchunk).");
-            return image;
+            long volume = VolumeChecks.CdVolumeSectors(image)
+                ?? throw new BadInputException($"{path} is not a CD image: there is no volume at sector 16 (byte 32768). Give the ISO image of a CD or DVD; use --disk for hard disks and --floppy for floppies.");
+            return new CdRomImage(image, volume);
         });
     }
+
+    /// <summary>What a run should be told about a medium that it takes nevertheless, or null.</summary>
+    public static string? Warning(IBlockImage image) => image.ReadableSectors < image.SectorCount
+        ? string.Create(CultureInfo.InvariantCulture, $"{image.Name} is cut short: its volume has {image.SectorCount * image.SectorSize} bytes, of which {image.ReadableSectors * image.SectorSize} are there; the guest gets read errors for the rest")
+        : null;
 
     /// <summary>An empty disk that takes no space on the host until the guest writes.</summary>
     public static IBlockImage BlankDisk(long bytes, OverlayOptions? overlay = null)

@@ -10,8 +10,7 @@ public static class MediaHasher
     /// <param name="progress">Told the bytes done so far, about every MiB.</param>
     public static async Task<string> FileSha256Async(string path, IProgress<long>? progress = null, CancellationToken cancellation = default)
     {
-        if (Directory.Exists(path))
-            throw new BadInputException($"{path} is a directory; give the path of an image file.");
+        FileKind.RequireFile(path);
         try
         {
             using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

@@ -25,13 +25,15 @@ public sealed class RawImage : IBlockImage
 
     public long SectorCount { get; }
 
+    /// <summary>Sectors without one cut short at the end.</summary>
+    internal long WholeSectors => _length / SectorSize;
+
     public bool ReadOnly { get; }
 
     /// <summary>Opens a file; one that cannot be opened, or is no file, throws <see cref="BadInputException"/>.</summary>
     public static RawImage Open(string path, int sectorSize, bool write)
     {
-        if (Directory.Exists(path))
-            throw new BadInputException($"{path} is a directory; give the path of an image file.");
+        FileKind.RequireFile(path);
         try
         {
             // Readers share; a writer wants the file for itself, so no run reads a base that another run changes.

@@ -4,6 +4,7 @@ using Farm.Machine.Devices.Chipset;
 using Farm.Machine.Devices.Ps2;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Hypervisors.Soft;
+using Farm.Machine.Tests.Firmware;
 using Farm.Machine.Tests.Storage;
 
 namespace Farm.Machine.Tests.Hostile;
@@ -32,7 +33,7 @@ internal sealed class FuzzMachine : IDisposable
     {
         _random = random;
         _floppies = [_folder.Sparse("a.img", 1474560), _folder.Sparse("b.img", 368640), _folder.Sparse("c.img", 2949120)];
-        _iso = _folder.Sparse("cd.iso", 2 << 20);
+        _iso = _folder.File("cd.iso", TinyIso.Build(0, new byte[1 << 20], 4, tail: 2000).AsSpan(0, 2 << 20));
         _machine = Build();
         // A device answers all of what it decodes; the ports of the i440FX's configuration space are given their own turns.
         _ports = [.. _machine.Parts.Ports.Mappings.Where(m => m.First is not null).SelectMany(m => Enumerable.Range(m.First!.Value, m.Count)).Select(p => (ushort)p)];
@@ -135,7 +136,7 @@ internal sealed class FuzzMachine : IDisposable
                 },
                 new SoftHypervisor());
         }
-        catch (Exception e) when (e is HostException or Firmware.FirmwareException)
+        catch (Exception e) when (e is HostException or Farm.Firmware.FirmwareException)
         {
             Assert.Skip($"No firmware to build a machine with: {e.Message}");
             throw;

@@ -46,7 +46,7 @@ public sealed class HostileCodeTests
         {
             machine = MachineBuilder.Build(options, new SoftHypervisor());
         }
-        catch (Exception e) when (e is HostException or Firmware.FirmwareException)
+        catch (Exception e) when (e is HostException or Farm.Firmware.FirmwareException)
         {
             Assert.Skip($"No firmware to build a machine with: {e.Message}");
             throw;

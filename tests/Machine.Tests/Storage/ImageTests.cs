@@ -1,6 +1,8 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Storage;
+using Farm.Machine.Tests.Firmware;
 using Farm.Machine.Time;
 
 namespace Farm.Machine.Tests.Storage;
@@ -142,15 +144,115 @@ public sealed class ImageTests
     }
 
     [Fact]
-    public void An_iso_cut_short_reads_as_padded_with_zeros()
+    public void A_last_sector_cut_short_reads_as_padded_with_zeros()
     {
         using var folder = new TestFolder();
-        byte[] content = RandomNumberGenerator.GetBytes(5000);
-        content[0] = 1;
+        byte[] content = [.. TinyIso.Build(0, new byte[2048], 4), .. RandomNumberGenerator.GetBytes(1000)];
         using IBlockImage disc = ImageFile.OpenCdRom(folder.File("cd.iso", content));
-        Assert.Equal(3, disc.SectorCount);
-        Assert.Equal([.. content[4096..], .. new byte[6144 - 5000]], TestImage.Read(disc, 2));
+        Assert.Equal(26, disc.SectorCount);
+        Assert.Equal(26, disc.ReadableSectors);
+        Assert.Null(ImageFile.Warning(disc));
+        Assert.Equal([.. content[^1000..], .. new byte[1048]], TestImage.Read(disc, 25));
         Assert.True(disc.ReadOnly);
+    }
+
+    [Fact]
+    public void A_disc_cut_short_keeps_its_size_and_warns()
+    {
+        using var folder = new TestFolder();
+        byte[] whole = TinyIso.Build(0, new byte[2048], 4, tail: 100);
+        using IBlockImage disc = ImageFile.OpenCdRom(folder.File("cd.iso", whole.AsSpan(0, 40 * 2048 + 100)));
+        Assert.Equal(125, disc.SectorCount);
+        Assert.Equal(40, disc.ReadableSectors);
+        Assert.Contains("256000 bytes, of which 81920 are there", ImageFile.Warning(disc), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(20, 0xFFFFFFFFu, 2048, 125)] // an absurd size is not believed
+    [InlineData(16, 500u, 512, 125)]
+    [InlineData(16, 1000u, 512, 250)]
+    [InlineData(16, 200u, 3, 125)]
+    public void A_volume_descriptor_of_nonsense_harms_nothing(int descriptor, uint blocks, ushort blockSize, long expected)
+    {
+        using var folder = new TestFolder();
+        byte[] iso = TinyIso.Build(0, new byte[2048], 4, tail: 100);
+        iso.AsSpan(16 * 2048, 2048).CopyTo(iso.AsSpan(descriptor * 2048));
+        BinaryPrimitives.WriteUInt32LittleEndian(iso.AsSpan(descriptor * 2048 + 80), blocks);
+        BinaryPrimitives.WriteUInt16LittleEndian(iso.AsSpan(descriptor * 2048 + 128), blockSize);
+        using IBlockImage disc = ImageFile.OpenCdRom(folder.File("cd.iso", iso));
+        Assert.Equal(expected, disc.SectorCount);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(100)]
+    [InlineData(40000)]
+    public void What_has_no_volume_is_no_disc(int length)
+    {
+        using var folder = new TestFolder();
+        string path = folder.File("cd.iso", new byte[length]);
+        Assert.Contains(path, Assert.Throws<BadInputException>(() => ImageFile.OpenCdRom(path)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(63, 1000, true)]
+    [InlineData(63, 1985, true)]
+    [InlineData(63, 10_000, true)] // made for whole cylinders of another geometry
+    [InlineData(63, 40_000, false)]
+    [InlineData(2048, 1, false)]
+    [InlineData(uint.MaxValue, uint.MaxValue, false)]
+    public void A_partition_beyond_the_image_is_a_disk_cut_short(uint start, uint count, bool good)
+    {
+        using var folder = new TestFolder();
+        byte[] disk = new byte[2048 * 512];
+        disk[510] = 0x55;
+        disk[511] = 0xAA;
+        disk[446 + 16 + 4] = 0x83;
+        BinaryPrimitives.WriteUInt32LittleEndian(disk.AsSpan(446 + 16 + 8), start);
+        BinaryPrimitives.WriteUInt32LittleEndian(disk.AsSpan(446 + 16 + 12), count);
+        string path = folder.File("disk.img", disk);
+        if (good)
+        {
+            ImageFile.OpenDisk(path).Dispose();
+            return;
+        }
+        string message = Assert.Throws<BadInputException>(() => ImageFile.OpenDisk(path)).Message;
+        Assert.Contains("partition 2", message, StringComparison.Ordinal);
+        Assert.Contains("cut short", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_fat_volume_larger_than_its_image_is_cut_short_and_random_sectors_never_throw_anything_else()
+    {
+        using var folder = new TestFolder();
+        byte[] disk = new byte[100 * 512];
+        byte[] parameters = [0xEB, 0x3C, 0x90, .. "MSDOS5.0"u8, 0x00, 0x02, 4, 1, 0, 2, 0, 2, 0, 0, 0xF8, 200, 0, 63, 0, 16, 0, 0, 0, 0, 0, 0x40, 0x42, 0x0F, 0];
+        parameters.CopyTo(disk, 0);
+        "Non-System disk or disk error"u8.CopyTo(disk.AsSpan(446));
+        disk[510] = 0x55;
+        disk[511] = 0xAA;
+        string path = folder.File("disk.img", disk);
+        Assert.Contains("FAT", Assert.Throws<BadInputException>(() => ImageFile.OpenDisk(path)).Message, StringComparison.Ordinal);
+        var random = new Random(1);
+        for (int i = 0; i < 2000; i++)
+        {
+            random.NextBytes(disk.AsSpan(0, 510));
+            if (random.Next(2) == 0)
+            {
+                for (int entry = 446; entry < 510; entry += 16)
+                    disk[entry] = 0;
+            }
+            File.WriteAllBytes(path, disk);
+            try
+            {
+                using IBlockImage image = ImageFile.OpenDisk(path);
+                DiskParameters.Detect(image);
+            }
+            catch (BadInputException e)
+            {
+                Assert.Contains(path, e.Message, StringComparison.Ordinal);
+            }
+        }
     }
 
     [Fact]
@@ -197,6 +299,16 @@ public sealed class ImageTests
         using var folder = new TestFolder();
         Assert.Contains("does not exist", Assert.Throws<BadInputException>(() => ImageFile.OpenDisk(folder.Name("none.img"))).Message, StringComparison.Ordinal);
         Assert.Contains("directory", Assert.Throws<BadInputException>(() => ImageFile.OpenFloppy(folder.Path)).Message, StringComparison.Ordinal);
+        foreach (string none in (string[])["", " "])
+            Assert.Contains("empty", Assert.Throws<BadInputException>(() => ImageFile.OpenDisk(none)).Message, StringComparison.Ordinal);
+        if (OperatingSystem.IsLinux())
+        {
+            Assert.Contains("character device", Assert.Throws<BadInputException>(() => ImageFile.OpenDisk("/dev/zero")).Message, StringComparison.Ordinal);
+            string pipe = folder.Name("pipe");
+            using (var mkfifo = System.Diagnostics.Process.Start("mkfifo", [pipe]))
+                mkfifo.WaitForExit();
+            Assert.Contains("pipe", Assert.Throws<BadInputException>(() => ImageFile.OpenDisk(pipe)).Message, StringComparison.Ordinal);
+        }
         byte[] raw = new byte[2352];
         raw.AsSpan(1, 10).Fill(0xFF);
         Assert.Contains("2352", Assert.Throws<BadInputException>(() => ImageFile.OpenCdRom(folder.File("cd.bin", raw))).Message, StringComparison.Ordinal);

@@ -200,6 +200,11 @@ public sealed partial class AtapiCdRom
         Span<byte> reply = Clear(18);
         reply[0] = 0x70;
         reply[2] = sense.Key;
+        if (sense.Sector is { } sector)
+        {
+            reply[0] |= 0x80; // the information field is valid
+            BinaryPrimitives.WriteUInt32BigEndian(reply[3..], sector);
+        }
         reply[7] = 10;
         reply[12] = sense.Code;
         reply[13] = sense.Qualifier;

@@ -312,6 +312,16 @@ public sealed partial class AtapiCdRom : AtaDevice, IDisposable
             Check(NotReady);
             return 0;
         }
+        if (_lba + count > medium.ReadableSectors)
+        {
+            count = (int)Math.Max(0, medium.ReadableSectors - _lba);
+            if (count == 0)
+            {
+                _remaining = 0;
+                Check(Sense.UnrecoveredReadError with { Sector = (uint)_lba });
+                return 0;
+            }
+        }
         if (_parts == SectorParts.UserData)
         {
             medium.Read(_lba, Buffer.AsSpan(0, count * 2048));

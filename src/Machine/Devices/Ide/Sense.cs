@@ -1,13 +1,15 @@
 namespace Farm.Machine.Devices.Ide;
 
-/// <summary>Sense key, additional sense code and qualifier (MMC-3, annex A).</summary>
-internal readonly record struct Sense(byte Key, byte Code, byte Qualifier = 0)
+/// <summary>Sense key, additional sense code and qualifier (MMC-3, annex A), and the sector at fault where one is.</summary>
+internal readonly record struct Sense(byte Key, byte Code, byte Qualifier = 0, uint? Sector = null)
 {
     public static Sense None { get; } = new(0, 0);
 
     public static Sense MediumNotPresentTrayClosed { get; } = new(2, 0x3A, 1);
 
     public static Sense MediumNotPresentTrayOpen { get; } = new(2, 0x3A, 2);
+
+    public static Sense UnrecoveredReadError { get; } = new(3, 0x11);
 
     public static Sense InvalidOpcode { get; } = new(5, 0x20);
 
