@@ -1,4 +1,5 @@
 using Farm.Assist.Monitor;
+using Farm.Backends.Tests.WhpStandIn;
 using Farm.Machine.Hypervisors;
 
 namespace Farm.Backends.Tests;
@@ -27,4 +28,18 @@ public sealed class SoftBackendTests : BackendTests
 public sealed class KvmBackendTests : BackendTests
 {
     protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "kvm");
+}
+
+/// <summary>The real platform: these run on Windows only.</summary>
+public sealed class WhpBackendTests : BackendTests
+{
+    protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "whp");
+}
+
+/// <summary>The WHP backend over the stand-in for WinHvPlatform.dll.</summary>
+public sealed class WhpStandInBackendTests : BackendTests, IDisposable
+{
+    protected override IHypervisor Hypervisor { get; } = StandInLibrary.NewHypervisor();
+
+    public void Dispose() => Assert.Empty(StandInHost.Complaints);
 }

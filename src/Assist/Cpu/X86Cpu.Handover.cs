@@ -32,17 +32,31 @@ public sealed unsafe partial class X86Cpu
     /// <summary>
     /// Delivers an event between two runs as if it had come up at RIP; what its delivery raises is delivered instead, up to shutdown.
     /// </summary>
-    public void Inject(byte vector, EventKind kind)
+    public void Inject(byte vector, EventKind kind, uint? errorCode = null)
     {
         Import();
         try
         {
-            DeliverEvent(vector, kind, false, 0);
+            DeliverEvent(vector, kind, errorCode is not null, errorCode ?? 0);
         }
         catch (GuestFault)
         {
             RaiseFault();
         }
+        Export();
+    }
+
+    /// <summary>
+    /// For a door that threw, so that <see cref="Run"/> did not return: the instruction in execution has not begun, and the state stands at it.
+    /// </summary>
+    public void AbandonInstruction()
+    {
+        ulong start = InstructionStart;
+        _count = InstructionCount;
+        State->Rip = start;
+        _op = null;
+        _end = null;
+        _stepping = _tracing = _committed = false;
         Export();
     }
 

@@ -27,9 +27,15 @@ public sealed class BootSession : IDisposable
     /// <exception cref="BadInputException">The request cannot be built: an image, an option.</exception>
     /// <exception cref="HostException">The backend cannot run here.</exception>
     public BootSession(BootRequest request)
+        : this(request, Backends.Choose(request.Backend))
+    {
+    }
+
+    /// <summary>On a backend that is not among <see cref="Backends.All"/>.</summary>
+    /// <inheritdoc cref="BootSession(BootRequest)"/>
+    public BootSession(BootRequest request, IHypervisor hypervisor)
     {
         _request = request;
-        var hypervisor = Backends.Choose(request.Backend);
         _backend = hypervisor.Name;
         _virtualTime = hypervisor.Capabilities.VirtualTime;
         _machine = MachineBuilder.Build(request.Machine, hypervisor);

@@ -1,5 +1,6 @@
 using Farm.Machine.Hypervisors.Kvm;
 using Farm.Machine.Hypervisors.Soft;
+using Farm.Machine.Hypervisors.Whp;
 
 namespace Farm.Machine.Hypervisors;
 
@@ -7,7 +8,7 @@ namespace Farm.Machine.Hypervisors;
 public static class Backends
 {
     /// <summary>In the order in which <c>auto</c> prefers them: first what the processor's own virtualization runs.</summary>
-    public static IReadOnlyList<IHypervisor> All { get; } = [.. ((IHypervisor[])[new KvmHypervisor(), new SoftHypervisor()]).OrderByDescending(backend => backend.Accelerated)];
+    public static IReadOnlyList<IHypervisor> All { get; } = [.. ((IHypervisor[])[new KvmHypervisor(), new WhpHypervisor(), new SoftHypervisor()]).OrderByDescending(backend => backend.Accelerated)];
 
     /// <summary>The backend of that name; <c>auto</c> takes the first of <see cref="All"/> that works here.</summary>
     public static IHypervisor Choose(string name)

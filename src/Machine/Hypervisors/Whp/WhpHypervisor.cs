@@ -1,0 +1,60 @@
+using Farm.Assist.Reports;
+using Farm.Machine.Hypervisors.Whp.Native;
+
+namespace Farm.Machine.Hypervisors.Whp;
+
+/// <summary>The Windows Hypervisor Platform on x64. Nothing is loaded before it is asked for.</summary>
+public sealed class WhpHypervisor : IHypervisor
+{
+    private readonly Lazy<(WhpApi? Api, WhpCapabilities? Found, string? Why)> _probe;
+
+    public WhpHypervisor()
+        : this(WhpApi.Load)
+    {
+    }
+
+    /// <param name="load">Gives the functions or throws <see cref="HostException"/>.</param>
+    internal WhpHypervisor(Func<WhpApi> load) => _probe = new(() => Probe(load));
+
+    public string Name => "whp";
+
+    public string? Unavailable => _probe.Value.Why;
+
+    public bool Accelerated => true;
+
+    /// <summary>Where WHP is unavailable: what it has at the least.</summary>
+    public HypervisorCapabilities Capabilities => new()
+    {
+        RealMode = true,
+        InterceptsCr0 = false,
+        VirtualTime = false,
+        LongMode = true,
+        MaxVcpus = 1,
+        Umip = _probe.Value.Found?.Umip ?? false,
+    };
+
+    public string FailureReason => OpcodeReasons.Whp;
+
+    public IPartition CreatePartition(PartitionOptions options)
+    {
+        var (api, found, why) = _probe.Value;
+        if (api is null || found is null)
+            throw new HostException(why!);
+        if (options.Vcpus > Capabilities.MaxVcpus)
+            throw new HostException($"The whp backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
+        return new WhpPartition(api, found, options);
+    }
+
+    private static (WhpApi? Api, WhpCapabilities? Found, string? Why) Probe(Func<WhpApi> load)
+    {
+        try
+        {
+            var api = load();
+            return (api, WhpCapabilities.Ask(api), null);
+        }
+        catch (HostException error)
+        {
+            return (null, null, error.Message);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+using Farm.Assist.Cpu;
+using Farm.Machine.Hypervisors.Whp.Native;
+
+namespace Farm.Machine.Hypervisors.Whp;
+
+/// <summary>
+/// One WHP partition: its properties, its guest-physical ranges and its processor. The platform's local APIC emulation is off: the
+/// machine's own interrupt controllers are all there is.
+/// </summary>
+internal sealed unsafe class WhpPartition : IPartition
+{
+    /// <summary>WHvX64LocalApicEmulationModeNone.</summary>
+    private const uint NoLocalApic = 0;
+
+    private readonly WhpApi _api;
+    private readonly PartitionOptions _options;
+    private readonly GuestRanges _ranges;
+    private nint _handle;
+
+    public WhpPartition(WhpApi api, WhpCapabilities found, PartitionOptions options)
+    {
+        _api = api;
+        _options = options with { CpuModel = found.Cut(options.CpuModel) };
+        nint handle;
+        WhpApi.Check(api.CreatePartition(&handle), "WHvCreatePartition");
+        _handle = handle;
+        try
+        {
+            Set(WhvPartitionPropertyCode.ProcessorCount, (uint)options.Vcpus);
+            Set(WhvPartitionPropertyCode.ExtendedVmExits, found.WantedExits);
+            if (found.InterceptedExceptions != 0)
+                Set(WhvPartitionPropertyCode.ExceptionExitBitmap, found.InterceptedExceptions);
+            if ((found.MsrExits & WhvBits.MsrsUnhandled) != 0)
+                Set(WhvPartitionPropertyCode.X64MsrExitBitmap, WhvBits.MsrsUnhandled);
+            if ((found.Features & WhvBits.FeaturesLocalApicEmulation) != 0)
+                Set(WhvPartitionPropertyCode.LocalApicEmulationMode, NoLocalApic);
+            uint[] leaves = CpuidLeaves();
+            fixed (uint* list = leaves)
+                WhpApi.Check(api.SetPartitionProperty(handle, WhvPartitionPropertyCode.CpuidExitList, list, (uint)(leaves.Length * sizeof(uint))), "WHvSetPartitionProperty(CpuidExitList)");
+            WhpApi.Check(api.SetupPartition(handle), "WHvSetupPartition");
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+        _ranges = new GuestRanges(Memory, Map, Unmap);
+    }
+
+    public PhysicalMemory Memory { get; } = new();
+
+    public IVcpu BindVcpu(int index, ICpuDoor door)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
+        return new WhpVcpu(_api, _handle, (uint)index, _ranges, new X86Cpu(Memory, door, _options.CpuModel) { RealModeAllowed = _options.RealModeAllowed });
+    }
+
+    public void Dispose()
+    {
+        if (_handle == 0)
+            return;
+        _ = _api.DeletePartition(_handle);
+        _handle = 0;
+        Memory.Dispose();
+    }
+
+    /// <summary>
+    /// The leaves that exit: those of the models and, so that nothing of the host or of its hypervisor shows, those that newer software
+    /// tries unasked.
+    /// </summary>
+    private static uint[] CpuidLeaves() =>
+        [.. Leaves(0, 0x20), .. Leaves(0x40000000, 0x10), .. Leaves(0x80000000, 0x22), 0x40000100, 0x80860000, 0xC0000000];
+
+    private static IEnumerable<uint> Leaves(uint first, int count) => Enumerable.Range(0, count).Select(i => first + (uint)i);
+
+    private void Set<T>(WhvPartitionPropertyCode code, T value) where T : unmanaged =>
+        WhpApi.Check(_api.SetPartitionProperty(_handle, code, &value, (uint)sizeof(T)), $"WHvSetPartitionProperty({code})");
+
+    private void Map(GuestRange range)
+    {
+        var access = WhvMapGpaRangeFlag.Read | WhvMapGpaRangeFlag.Execute | (range.Writable ? WhvMapGpaRangeFlag.Write : 0);
+        WhpApi.Check(_api.MapGpaRange(_handle, (void*)range.Host, range.Start, range.Length, access), $"WHvMapGpaRange of {range.Start:X}h+{range.Length:X}h");
+    }
+
+    private void Unmap(GuestRange range) =>
+        WhpApi.Check(_api.UnmapGpaRange(_handle, range.Start, range.Length), $"WHvUnmapGpaRange of {range.Start:X}h+{range.Length:X}h");
+}

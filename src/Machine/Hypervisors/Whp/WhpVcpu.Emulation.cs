@@ -1,0 +1,79 @@
+using Farm.Assist.Cpu;
+
+namespace Farm.Machine.Hypervisors.Whp;
+
+// What the platform reports without doing it is done by the interpreter on the processor's state: MMIO, string I/O, CPUID, unknown MSRs,
+// intercepted exceptions, task switches.
+internal sealed unsafe partial class WhpVcpu
+{
+    /// <summary>Iterations of one repeated instruction before the run loop looks around.</summary>
+    private const int MostIterations = 4096;
+
+    /// <summary>Code that touched a device is likely to go on with it, and an exit costs more than so many instructions.</summary>
+    private const ulong Batch = 32;
+
+    private bool _emulating;
+
+    /// <summary>Something wants the run loop's attention.</summary>
+    private bool _endEmulation;
+
+    public void RequestStop(VcpuExitReason reason)
+    {
+        _stop ??= reason;
+        if (_emulating)
+            EndEmulation();
+    }
+
+    private void EndEmulation()
+    {
+        _endEmulation = true;
+        _cpu.RequestStop();
+    }
+
+    private VcpuExit? Emulate()
+    {
+        if (LeftProtectedMode)
+            return new(VcpuExitReason.RealModeEntered);
+        CpuState* state = State;
+        bool paged = (state->Cr0 & ControlRegisters.Cr0PG) != 0;
+        // The guest stored to memory unseen, and changed its page tables.
+        _cpu.ForgetCode();
+        if (paged)
+            _cpu.FlushTlb();
+        // The processor's counter is all of the time stamp; the interpreter adds its own instructions.
+        state->TscOffset -= _cpu.InstructionCount;
+        _emulating = true;
+        _endEmulation = false;
+        var stop = StopReason.Budget;
+        if (_eventPending)
+            DeliverPendingEvent();
+        else
+            stop = Emulate(state, paged);
+        _emulating = false;
+        state->TscOffset += _cpu.InstructionCount;
+        return stop switch
+        {
+            StopReason.RealModeEntered => new(VcpuExitReason.RealModeEntered),
+            StopReason.Unsupported => new(VcpuExitReason.EmulationFailure, _cpu.UnsupportedBytes),
+            _ when state->Activity == Activity.Shutdown => new(VcpuExitReason.Shutdown),
+            _ => null,
+        };
+    }
+
+    /// <summary>
+    /// The instruction at RIP; without paging also a few behind it. With paging that would lose what they flush from the processor's TLB.
+    /// </summary>
+    private StopReason Emulate(CpuState* state, bool paged)
+    {
+        ulong rip = state->Rip;
+        var stop = _cpu.StepOne();
+        for (int i = 1; stop == StopReason.Budget && state->Rip == rip && !_endEmulation && i < MostIterations; i++)
+            stop = paged ? _cpu.StepOne() : _cpu.Run(Batch);
+        if (!paged && stop == StopReason.Budget && !_endEmulation)
+            stop = _cpu.Run(Batch);
+        // A single-step trap that is due does not show in the state.
+        while (_cpu.TrapPending && stop is StopReason.Budget or StopReason.Stopped && state->Activity == Activity.Active)
+            stop = _cpu.StepOne();
+        return stop;
+    }
+}

@@ -1,0 +1,90 @@
+using Farm.Assist.Cpu;
+using Farm.Machine.Hypervisors.Whp.Native;
+
+namespace Farm.Machine.Hypervisors.Whp;
+
+// Interrupts into the processor: injected when it can take them, else it exits as soon as it can.
+internal sealed unsafe partial class WhpVcpu
+{
+    private bool _interruptLine;
+    private bool _nmi;
+
+    /// <summary>An event is half delivered: it stands in the pending-interruption register, and comes first when the processor runs.</summary>
+    private bool _eventPending;
+
+    /// <summary>Deliverability notifications that are set in the processor.</summary>
+    private ulong _notifications;
+
+    public bool InterruptLine
+    {
+        get => _interruptLine;
+        set
+        {
+            _interruptLine = value;
+            if (value && _emulating)
+                EndEmulation();
+        }
+    }
+
+    public void PendNmi() => _nmi = true;
+
+    private bool Shadowed => _fetched ? _cpu.State->Shadow != InterruptShadow.None : Is(WhvBits.StateInterruptShadow);
+
+    /// <summary>Ends a HLT if there is a reason.</summary>
+    private bool Wake()
+    {
+        if (!_nmi && !(_interruptLine && (Flags & Eflags.IF) != 0))
+            return false;
+        _halted = false;
+        if (_fetched)
+            _cpu.State->Activity = Activity.Active;
+        return true;
+    }
+
+    private void OfferEvents()
+    {
+        bool free = !_eventPending && !Shadowed;
+        ulong wanted = 0;
+        if (_nmi)
+        {
+            if (free && State->NmiBlocked == 0)
+            {
+                Inject(WhvX64Pending.Nmi, Vectors.NMI);
+                _nmi = free = false;
+            }
+            else
+            {
+                wanted |= WhvBits.NotifyNmi;
+            }
+        }
+        if (_interruptLine && free && (Flags & Eflags.IF) != 0)
+        {
+            Inject(WhvX64Pending.Interrupt, _cpu.Door.AcknowledgeInterrupt());
+        }
+        if (_interruptLine)
+            wanted |= WhvBits.NotifyInterrupt;
+        if ((wanted & ~_notifications) == 0)
+            return;
+        _notifications |= wanted;
+        _registers.Queue(WhvRegister.DeliverabilityNotifications, _notifications);
+    }
+
+    private void Inject(WhvX64Pending type, byte vector) =>
+        _registers.Queue(WhvRegister.PendingInterruption, WhvBits.PendingInterruption | ((ulong)type << 1) | ((ulong)vector << 16));
+
+    /// <summary>Has the interpreter deliver the event whose delivery made the exit: only it reaches what lies in the event's way.</summary>
+    private void DeliverPendingEvent()
+    {
+        ulong pending = _registers.Get(WhvRegister.PendingInterruption).Reg64;
+        _registers.Queue(WhvRegister.PendingInterruption, 0);
+        _eventPending = false;
+        var kind = (WhvX64Pending)((pending & WhvBits.PendingInterruptionType) >> 1) switch
+        {
+            WhvX64Pending.Interrupt => EventKind.ExternalInterrupt,
+            WhvX64Pending.Nmi => EventKind.Nmi,
+            _ => EventKind.Exception,
+        };
+        uint? error = (pending & WhvBits.PendingDeliverErrorCode) != 0 ? (uint)(pending >> 32) : null;
+        _cpu.Inject((byte)((pending & WhvBits.PendingInterruptionVector) >> 16), kind, error);
+    }
+}

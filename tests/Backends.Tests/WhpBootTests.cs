@@ -1,0 +1,41 @@
+using Farm.Assist.Monitor;
+using Farm.Backends.Tests.WhpStandIn;
+using Farm.EndToEnd;
+using Farm.Machine;
+using Farm.Machine.Boot;
+using Farm.Machine.Hypervisors.Whp.Native;
+
+namespace Farm.Backends.Tests;
+
+/// <summary>A real DOS on the WHP backend over the stand-in for WinHvPlatform.dll.</summary>
+public sealed class WhpBootTests
+{
+    [Theory]
+    [InlineData(AssistStrength.Vm86)]
+    [InlineData(AssistStrength.Full)]
+    [InlineData(AssistStrength.Native)]
+    public void FreeDOS_reaches_its_prompt_and_answers_ver(AssistStrength strength)
+    {
+        using var session = new BootSession(
+            new BootRequest
+            {
+                Machine = new MachineOptions { Assist = strength, Floppies = [Media.Need("freedos-722.img")], MemoryMiB = 16 },
+                Script = new GuestScript { Steps = [ScriptStep.Expect(@"A:\\>"), ScriptStep.Type("ver\\n"), ScriptStep.Expect("FreeCom version")] },
+                GuestTimeout = TimeSpan.FromMinutes(5),
+            },
+            StandInLibrary.NewHypervisor());
+        var report = session.Run(TestContext.Current.CancellationToken);
+        var exits = StandInHost.Current.Processors.Single().Exits;
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", exits.Select(exit => $"{exit.Key} {exit.Value}")) + $"; {report.HostSeconds:F1} s");
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
+        Assert.Equal("prompt", report.FurthestPhase);
+        Assert.Equal("host", report.ClockMode);
+        Assert.Empty(report.UnsupportedOpcodes);
+        Assert.Empty(StandInHost.Complaints);
+        Assert.True(exits[WhvRunVpExitReason.X64IoPortAccess] > 100);
+        if (strength == AssistStrength.Vm86)
+            Assert.Contains("hlt", report.AssistTraps.Keys);
+        if (strength == AssistStrength.Native)
+            Assert.True(exits[WhvRunVpExitReason.MemoryAccess] > 100);
+    }
+}

@@ -1,0 +1,131 @@
+using System.Buffers.Binary;
+using Farm.Assist.Cpu;
+using Farm.Machine.Hypervisors.Whp.Native;
+using static Farm.Backends.Tests.WhpStandIn.StandInLibrary;
+
+namespace Farm.Backends.Tests.WhpStandIn;
+
+/// <summary>A partition of the stand-in: properties in the documented order, guest-physical ranges, one processor.</summary>
+internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
+{
+    private const int PropertyUnknown = unchecked((int)0x80370302), RangeNotFound = unchecked((int)0x80370305);
+    private const int InvalidArgument = unchecked((int)0x80070057);
+
+    private readonly Dictionary<ulong, ulong> _ranges = [];
+    private StandInProcessor? _processor;
+    private uint _processors;
+    private bool _isSetUp;
+
+    public PhysicalMemory Memory { get; } = new();
+
+    public ulong Exits { get; private set; }
+
+    public ulong Exceptions { get; private set; }
+
+    public HashSet<uint> CpuidExits { get; } = [];
+
+    public int SetProperty(WhvPartitionPropertyCode code, ReadOnlySpan<byte> value)
+    {
+        if (_isSetUp)
+            throw new StandInMisuse($"{code} after WHvSetupPartition");
+        switch (code)
+        {
+            case WhvPartitionPropertyCode.ProcessorCount:
+                _processors = BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value));
+                break;
+            case WhvPartitionPropertyCode.ExtendedVmExits:
+                Exits = Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), host.ExtendedExits);
+                break;
+            case WhvPartitionPropertyCode.ExceptionExitBitmap:
+                Exceptions = Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), host.ExceptionExits);
+                break;
+            case WhvPartitionPropertyCode.X64MsrExitBitmap when host.MsrExits is { } offered:
+                Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), offered);
+                break;
+            case WhvPartitionPropertyCode.LocalApicEmulationMode when (host.Features & WhvBits.FeaturesLocalApicEmulation) != 0:
+                if (BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value)) != 0)
+                    throw new StandInMisuse(InvalidArgument, "the stand-in emulates no local APIC");
+                break;
+            case WhvPartitionPropertyCode.CpuidExitList:
+                if (value.Length == 0 || value.Length % 4 != 0)
+                    throw new StandInMisuse(InvalidArgument, $"{value.Length} bytes of CPUID functions");
+                for (int i = 0; i < value.Length; i += 4)
+                    CpuidExits.Add(BinaryPrimitives.ReadUInt32LittleEndian(value[i..]));
+                break;
+            default:
+                throw new StandInMisuse(PropertyUnknown, $"property {code}");
+        }
+        return WhvResult.Ok;
+
+        ReadOnlySpan<byte> Sized(int size, ReadOnlySpan<byte> given) =>
+            given.Length == size ? given : throw new StandInMisuse(InvalidArgument, $"{given.Length} bytes for {code}, which has {size}");
+
+        ulong Offered(ulong asked, ulong offered) => (asked & ~offered) == 0 ? asked : throw new StandInMisuse(InvalidArgument, $"{code} {asked:X}h, this host offers {offered:X}h");
+    }
+
+    public int Setup()
+    {
+        if (_isSetUp || _processors == 0)
+            throw new StandInMisuse(_isSetUp ? "set up twice" : "ProcessorCount was not set");
+        _isSetUp = true;
+        return WhvResult.Ok;
+    }
+
+    public int Map(byte* source, ulong address, ulong size, WhvMapGpaRangeFlag flags)
+    {
+        RequireSetUp();
+        if (source == null || size == 0 || (((ulong)source | address | size) & 0xFFF) != 0)
+            throw new StandInMisuse(InvalidArgument, $"{address:X}h+{size:X}h from {(nint)source:X}h");
+        if ((flags & WhvMapGpaRangeFlag.Read) == 0)
+            throw new StandInMisuse(InvalidArgument, $"flags {flags}");
+        if (_ranges.Any(range => range.Key < address + size && address < range.Key + range.Value))
+            throw new StandInMisuse($"{address:X}h+{size:X}h lies over another range");
+        _ranges.Add(address, size);
+        Memory.Map(address, size, source, PageKind.Readable | ((flags & WhvMapGpaRangeFlag.Write) != 0 ? PageKind.Writable : 0));
+        return WhvResult.Ok;
+    }
+
+    /// <summary>Without the feature PartialUnmap a range goes as it came.</summary>
+    public int Unmap(ulong address, ulong size)
+    {
+        RequireSetUp();
+        if (!_ranges.TryGetValue(address, out ulong mapped) || mapped != size)
+            throw new StandInMisuse(RangeNotFound, $"no range {address:X}h+{size:X}h");
+        _ranges.Remove(address);
+        Memory.Map(address, size, null, PageKind.Mmio);
+        return WhvResult.Ok;
+    }
+
+    public int CreateProcessor(uint index, uint flags)
+    {
+        RequireSetUp();
+        if (index >= _processors || flags != 0 || _processor is not null)
+            throw new StandInMisuse(InvalidArgument, $"processor {index}, flags {flags}");
+        _processor = new StandInProcessor(this, host);
+        host.Processors.Add(_processor);
+        return WhvResult.Ok;
+    }
+
+    public int DeleteProcessor(uint index)
+    {
+        Processor(index).Dispose();
+        _processor = null;
+        return WhvResult.Ok;
+    }
+
+    public StandInProcessor Processor(uint index) =>
+        index == 0 && _processor is { } processor ? processor : throw new StandInMisuse(unchecked((int)0x80370307), $"there is no processor {index}");
+
+    public void Dispose()
+    {
+        if (_processor is not null)
+            throw new StandInMisuse("its processor is still there");
+        Memory.Dispose();
+    }
+
+    private void RequireSetUp()
+    {
+        if (!_isSetUp)
+            throw new StandInMisuse("before WHvSetupPartition");
+    }
+}
