@@ -22,6 +22,7 @@ public sealed class WhpBootTests
                 Machine = new MachineOptions { Assist = strength, Floppies = [Media.Need("freedos-722.img")], MemoryMiB = 16 },
                 Script = new GuestScript { Steps = [ScriptStep.Expect(@"A:\\>"), ScriptStep.Type("ver\\n"), ScriptStep.Expect("FreeCom version")] },
                 GuestTimeout = TimeSpan.FromMinutes(5),
+                HostTimeout = TimeSpan.FromMinutes(5),
             },
             StandInLibrary.NewHypervisor());
         var report = session.Run(TestContext.Current.CancellationToken);

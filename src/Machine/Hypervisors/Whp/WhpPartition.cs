@@ -16,6 +16,7 @@ internal sealed unsafe class WhpPartition : IPartition
     private readonly PartitionOptions _options;
     private readonly GuestRanges _ranges;
     private nint _handle;
+    private WhpVcpu? _vcpu;
 
     public WhpPartition(WhpApi api, WhpCapabilities found, PartitionOptions options)
     {
@@ -52,13 +53,14 @@ internal sealed unsafe class WhpPartition : IPartition
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return new WhpVcpu(_api, _handle, (uint)index, _ranges, new X86Cpu(Memory, door, _options.CpuModel) { RealModeAllowed = _options.RealModeAllowed });
+        return _vcpu = new WhpVcpu(_api, _handle, (uint)index, _ranges, new X86Cpu(Memory, door, _options.CpuModel) { RealModeAllowed = _options.RealModeAllowed });
     }
 
     public void Dispose()
     {
         if (_handle == 0)
             return;
+        _vcpu?.Dispose();
         _ = _api.DeletePartition(_handle);
         _handle = 0;
         Memory.Dispose();
