@@ -1,6 +1,5 @@
 using Farm.Assist.Monitor;
 using Farm.Backends.Tests.WhpStandIn;
-using Farm.EndToEnd;
 using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Hypervisors.Whp.Native;
@@ -10,6 +9,19 @@ namespace Farm.Backends.Tests;
 /// <summary>A real DOS on the WHP backend over the stand-in for WinHvPlatform.dll.</summary>
 public sealed class WhpBootTests
 {
+    /// <summary>The floppy image: in FARM_MEDIA, or in shared/guests beside the checkout; without it the test is skipped.</summary>
+    private static string FreeDos()
+    {
+        const string name = "freedos-722.img";
+        string? root = AppContext.BaseDirectory;
+        while (root is not null && !File.Exists(Path.Combine(root, "farm.sln")))
+            root = Path.GetDirectoryName(root);
+        string[] folders = [.. (Environment.GetEnvironmentVariable("FARM_MEDIA") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries), Path.Combine(root ?? ".", "..", "shared", "guests")];
+        string? found = folders.Select(folder => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+        Assert.SkipWhen(found is null, $"The medium {name} is in none of {string.Join(", ", folders)}; set FARM_MEDIA to its folder.");
+        return found!;
+    }
+
     [Theory]
     [InlineData(AssistStrength.Vm86)]
     [InlineData(AssistStrength.Full)]
@@ -19,7 +31,7 @@ public sealed class WhpBootTests
         using var session = new BootSession(
             new BootRequest
             {
-                Machine = new MachineOptions { Assist = strength, Floppies = [Media.Need("freedos-722.img")], MemoryMiB = 16 },
+                Machine = new MachineOptions { Assist = strength, Floppies = [FreeDos()], MemoryMiB = 16 },
                 Script = new GuestScript { Steps = [ScriptStep.Expect(@"A:\\>"), ScriptStep.Type("ver\\n"), ScriptStep.Expect("FreeCom version")] },
                 GuestTimeout = TimeSpan.FromMinutes(5),
                 HostTimeout = TimeSpan.FromMinutes(5),

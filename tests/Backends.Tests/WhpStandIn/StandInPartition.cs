@@ -22,6 +22,8 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
 
     public ulong Exceptions { get; private set; }
 
+    public ulong MsrExits { get; private set; }
+
     public HashSet<uint> CpuidExits { get; } = [];
 
     public int SetProperty(WhvPartitionPropertyCode code, ReadOnlySpan<byte> value)
@@ -40,7 +42,7 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
                 Exceptions = Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), host.ExceptionExits);
                 break;
             case WhvPartitionPropertyCode.X64MsrExitBitmap when host.MsrExits is { } offered:
-                Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), offered);
+                MsrExits = Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), offered);
                 break;
             case WhvPartitionPropertyCode.LocalApicEmulationMode when (host.Features & WhvBits.FeaturesLocalApicEmulation) != 0:
                 if (BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value)) != 0)

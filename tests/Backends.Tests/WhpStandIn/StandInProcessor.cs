@@ -42,6 +42,9 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
     /// <summary>Exits that the next runs end with at once, whatever the guest does.</summary>
     public Queue<WhvRunVpExitReason> Forced { get; } = new();
 
+    /// <summary>CR8, without a local APIC around it.</summary>
+    public byte TaskPriority { get; set; }
+
     public int Run(WhvRunVpExitContext* context)
     {
         if (Interlocked.Exchange(ref _running, 1) != 0)
@@ -72,6 +75,7 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 WhvRegister.PendingInterruption => new() { Reg64 = _pending },
                 WhvRegister.DeliverabilityNotifications => new() { Reg64 = _notifications },
                 WhvRegister.Tsc => new() { Reg64 = _cpu.TimeStamp },
+                WhvRegister.Cr8 => new() { Reg64 = (uint)TaskPriority >> 4 },
                 _ => StandInRegisters.Get(_cpu.State, names[i]),
             };
         }
@@ -90,6 +94,9 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                     break;
                 case WhvRegister.DeliverabilityNotifications:
                     _notifications = values[i].Reg64;
+                    break;
+                case WhvRegister.Cr8 when values[i].Reg64 < 16:
+                    TaskPriority = (byte)(values[i].Reg64 << 4);
                     break;
                 case WhvRegister.Tsc:
                     _cpu.TimeStamp = values[i].Reg64;
@@ -254,7 +261,7 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 | ((state->Dr[7] & 0xFF) != 0 ? WhvBits.StateDebugActive : 0)
                 | ((_pending & WhvBits.PendingInterruption) != 0 ? WhvBits.StateInterruptionPending : 0)
                 | (shadow ? WhvBits.StateInterruptShadow : 0)),
-            InstructionLengthAndCr8 = (byte)length,
+            InstructionLengthAndCr8 = (byte)(length | (uint)(TaskPriority & 0xF0)),
             Cs = StandInRegisters.Get(state, WhvRegister.Cs).Segment,
             Rip = rip,
             Rflags = state->Rflags,
@@ -318,7 +325,8 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 context->CpuidAccess = new() { Rax = state->Gpr[0], Rcx = state->Gpr[1], Rdx = state->Gpr[2], Rbx = state->Gpr[3], DefaultResultRax = a, DefaultResultRbx = b, DefaultResultRcx = c, DefaultResultRdx = d };
                 return WhvRunVpExitReason.X64Cpuid;
             case Code.Rdmsr or Code.Wrmsr:
-                if ((_partition.Exits & WhvBits.ExitsX64Msr) == 0 || _cpu.Cpl != 0 || IsPlatformMsr(ecx))
+                if ((_partition.Exits & WhvBits.ExitsX64Msr) == 0 || _cpu.Cpl != 0
+                    || (IsPlatformMsr(ecx) && !(ecx == 0x1B && _cpu.UnsupportedCode == Code.Wrmsr && (_partition.MsrExits & WhvBits.MsrsApicBaseWrite) != 0)))
                     return null;
                 context->MsrAccess = new() { AccessInfo = _cpu.UnsupportedCode == Code.Wrmsr ? WhvBits.MsrIsWrite : 0, MsrNumber = ecx, Rax = state->Gpr[0], Rdx = state->Gpr[2] };
                 return WhvRunVpExitReason.X64MsrAccess;

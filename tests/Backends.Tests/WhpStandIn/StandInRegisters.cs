@@ -147,7 +147,6 @@ internal static unsafe class StandInRegisters
         WhvRegister.Cr2 => &state->Cr2,
         WhvRegister.Cr3 => &state->Cr3,
         WhvRegister.Cr4 => &state->Cr4,
-        WhvRegister.Cr8 => &state->Cr8,
         >= WhvRegister.Dr0 and <= WhvRegister.Dr3 => &state->Dr[name - WhvRegister.Dr0],
         WhvRegister.Dr6 => &state->Dr[6],
         WhvRegister.Dr7 => &state->Dr[7],

@@ -54,6 +54,9 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
     /// <summary>The exits to turn on.</summary>
     public ulong WantedExits => WhvBits.ExitsX64Cpuid | (ExtendedExits & WhvBits.ExitsX64Msr) | (InterceptedExceptions != 0 ? WhvBits.ExitsException : 0);
 
+    /// <summary>MSR accesses that exit: what the platform does not know, and what concerns the machine's local APIC.</summary>
+    public ulong WantedMsrExits => MsrExits & (WhvBits.MsrsUnhandled | WhvBits.MsrsApicBaseWrite);
+
     /// <summary>The model, cut to what this host's processor has. What every 64-bit processor has is not asked for.</summary>
     public CpuModel Cut(CpuModel model)
     {

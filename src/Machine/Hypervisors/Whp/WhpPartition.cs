@@ -31,8 +31,8 @@ internal sealed unsafe class WhpPartition : IPartition
             Set(WhvPartitionPropertyCode.ExtendedVmExits, found.WantedExits);
             if (found.InterceptedExceptions != 0)
                 Set(WhvPartitionPropertyCode.ExceptionExitBitmap, found.InterceptedExceptions);
-            if ((found.MsrExits & WhvBits.MsrsUnhandled) != 0)
-                Set(WhvPartitionPropertyCode.X64MsrExitBitmap, WhvBits.MsrsUnhandled);
+            if (found.WantedMsrExits != 0)
+                Set(WhvPartitionPropertyCode.X64MsrExitBitmap, found.WantedMsrExits);
             if ((found.Features & WhvBits.FeaturesLocalApicEmulation) != 0)
                 Set(WhvPartitionPropertyCode.LocalApicEmulationMode, NoLocalApic);
             uint[] leaves = CpuidLeaves();

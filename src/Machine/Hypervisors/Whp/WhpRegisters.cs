@@ -5,8 +5,8 @@ using Farm.Machine.Hypervisors.Whp.Native;
 namespace Farm.Machine.Hypervisors.Whp;
 
 /// <summary>
-/// The registers of a processor as values by name, and the way from <see cref="CpuState"/> to them and back. All but the time-stamp counter
-/// are written; only what changed since they were fetched is.
+/// The registers of a processor as values by name, and the way from <see cref="CpuState"/> to them and back. Those that
+/// changed since they were fetched are written; the time-stamp counter never is. CR8 is not among them: it is the local APIC's.
 /// </summary>
 internal sealed unsafe class WhpRegisters : IDisposable
 {
@@ -15,7 +15,7 @@ internal sealed unsafe class WhpRegisters : IDisposable
         .. Run(WhvRegister.Rax, WhvRegister.R15), WhvRegister.Rip, WhvRegister.Rflags,
         WhvRegister.Es, WhvRegister.Cs, WhvRegister.Ss, WhvRegister.Ds, WhvRegister.Fs, WhvRegister.Gs, WhvRegister.Ldtr, WhvRegister.Tr,
         WhvRegister.Gdtr, WhvRegister.Idtr,
-        WhvRegister.Cr0, WhvRegister.Cr2, WhvRegister.Cr3, WhvRegister.Cr4, WhvRegister.Cr8,
+        WhvRegister.Cr0, WhvRegister.Cr2, WhvRegister.Cr3, WhvRegister.Cr4,
         .. Run(WhvRegister.Dr0, WhvRegister.Dr3), WhvRegister.Dr6, WhvRegister.Dr7,
         WhvRegister.Efer, WhvRegister.Star, WhvRegister.Lstar, WhvRegister.Cstar, WhvRegister.Sfmask, WhvRegister.KernelGsBase,
         WhvRegister.SysenterCs, WhvRegister.SysenterEsp, WhvRegister.SysenterEip, WhvRegister.ApicBase, WhvRegister.Pat,
@@ -142,7 +142,7 @@ internal sealed unsafe class WhpRegisters : IDisposable
                 *segment = FromPlatform((_value++)->Segment);
             state->Gdtr = Table();
             state->Idtr = Table();
-            (state->Cr0, state->Cr2, state->Cr3, state->Cr4, state->Cr8) = (Next(), Next(), Next(), Next(), Next());
+            (state->Cr0, state->Cr2, state->Cr3, state->Cr4) = (Next(), Next(), Next(), Next());
             for (int i = 0; i < 4; i++)
                 state->Dr[i] = Next();
             (state->Dr[6], state->Dr[7]) = (Next(), Next());
@@ -221,7 +221,7 @@ internal sealed unsafe class WhpRegisters : IDisposable
                 *_value++ = new WhvRegisterValue { Segment = ToPlatform(*segment) };
             Put(state->Gdtr);
             Put(state->Idtr);
-            Put(state->Cr0, state->Cr2, state->Cr3, state->Cr4, state->Cr8);
+            Put(state->Cr0, state->Cr2, state->Cr3, state->Cr4);
             Put(state->Dr[0], state->Dr[1], state->Dr[2], state->Dr[3], state->Dr[6], state->Dr[7]);
             Put(state->Efer, state->Star, state->Lstar, state->Cstar, state->Fmask, state->KernelGsBase);
             Put(state->SysenterCs, state->SysenterEsp, state->SysenterEip, state->ApicBase, state->Pat);

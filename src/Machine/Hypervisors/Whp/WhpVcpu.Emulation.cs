@@ -72,7 +72,7 @@ internal sealed unsafe partial class WhpVcpu
         if (!paged && stop == StopReason.Budget && !_endEmulation)
             stop = _cpu.Run(Batch);
         // A single-step trap that is due does not show in the state.
-        while (_cpu.TrapPending && stop is StopReason.Budget or StopReason.Stopped && state->Activity == Activity.Active)
+        while (_cpu.EventPending && stop is StopReason.Budget or StopReason.Stopped && state->Activity == Activity.Active)
             stop = _cpu.StepOne();
         return stop;
     }

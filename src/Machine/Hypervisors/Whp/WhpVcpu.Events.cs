@@ -15,6 +15,9 @@ internal sealed unsafe partial class WhpVcpu
     /// <summary>Deliverability notifications that are set in the processor.</summary>
     private ulong _notifications;
 
+    /// <summary>CR8 in the processor.</summary>
+    private uint _cr8;
+
     public bool InterruptLine
     {
         get => _interruptLine;
@@ -29,6 +32,26 @@ internal sealed unsafe partial class WhpVcpu
     public void PendNmi() => _nmi = true;
 
     private bool Shadowed => _fetched ? _cpu.State->Shadow != InterruptShadow.None : Is(WhvBits.StateInterruptShadow);
+
+    /// <summary>CR8 is the upper half of the machine's task priority register: whichever changed goes into the other.</summary>
+    private void LoadTaskPriority()
+    {
+        uint cr8 = (uint)_cpu.Door.TaskPriority >> 4;
+        if (cr8 == _cr8)
+            return;
+        _cr8 = cr8;
+        _registers.Queue(WhvRegister.Cr8, cr8);
+    }
+
+    /// <inheritdoc cref="LoadTaskPriority"/>
+    private void StoreTaskPriority()
+    {
+        uint cr8 = (_exit->VpContext.InstructionLengthAndCr8 & WhvBits.ExitCr8) >> 4;
+        if (cr8 == _cr8)
+            return;
+        _cr8 = cr8;
+        _cpu.Door.TaskPriority = (byte)(cr8 << 4);
+    }
 
     /// <summary>Ends a HLT if there is a reason.</summary>
     private bool Wake()

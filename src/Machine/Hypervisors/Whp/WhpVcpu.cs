@@ -73,10 +73,12 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
             if (_halted && !Wake())
                 return new(VcpuExitReason.Halted);
             OfferEvents();
+            LoadTaskPriority();
             _registers.Flush();
             WhpApi.Check(_api.RunVirtualProcessor(_partition, _index, _exit, (uint)sizeof(WhvRunVpExitContext)), "WHvRunVirtualProcessor");
             _fetched = false;
             _eventPending = Is(WhvBits.StateInterruptionPending);
+            StoreTaskPriority();
             if (Handle() is { } exit)
                 return exit;
             if (_stop is { } stop)
@@ -200,6 +202,7 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
     {
         CpuState* state = _cpu.State;
         _registers.Fetch(state);
+        state->Cr8 = _cr8;
         state->Activity = _halted ? Activity.Halted : Activity.Active;
         const ulong pae = ControlRegisters.Cr4PAE;
         if ((state->Cr0 & ControlRegisters.Cr0PG) != 0 && (state->Cr4 & pae) != 0 && (state->Efer & ControlRegisters.EferLMA) == 0)

@@ -125,7 +125,7 @@ internal static class WhvBits
 
     public const ulong ExitsX64Cpuid = 1 << 0, ExitsX64Msr = 1 << 1, ExitsException = 1 << 2;
 
-    public const ulong MsrsUnhandled = 1 << 0;
+    public const ulong MsrsUnhandled = 1 << 0, MsrsApicBaseWrite = 1 << 3;
 
     public const ulong ProcessorSse3 = 1 << 0, ProcessorLahfSahf = 1 << 1, ProcessorPopCnt = 1 << 7, ProcessorCmpxchg16b = 1 << 8;
     public const ulong ProcessorRdtscp = 1ul << 38, ProcessorUmip = 1ul << 58;
@@ -133,7 +133,7 @@ internal static class WhvBits
     public const uint StateCpl = 3 << 0, StateCr0Pe = 1 << 2, StateEferLma = 1 << 4, StateDebugActive = 1 << 5;
     public const uint StateInterruptionPending = 1 << 6, StateInterruptShadow = 1 << 12;
 
-    public const uint ExitInstructionLength = 0xF;
+    public const uint ExitInstructionLength = 0xF, ExitCr8 = 0xF0;
 
     public const uint MemoryAccessType = 3, MemoryGpaUnmapped = 1 << 2, MemoryGvaValid = 1 << 3;
 
