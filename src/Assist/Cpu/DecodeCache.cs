@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Farm.Assist.Cpu;
 
-/// <summary>A run of decoded instructions that lie in one page (the last may reach into the next); its ops follow the header.</summary>
+/// <summary>A run of decoded instructions that lie in one page (the last may reach into the next); its ops follow the header, then its code.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct Block
 {
@@ -14,25 +14,39 @@ internal unsafe struct Block
     /// <summary>Physical page of the tail of an instruction that crosses into the next page; <see cref="NoPage"/>: none does.</summary>
     public ulong TailPage;
 
-    /// <summary>0: the block is no longer valid.</summary>
+    /// <summary>0: the block may not be executed as it stands, see <see cref="Suspect"/>.</summary>
     public ushort Count;
     public ushort Bytes;
+
+    /// <summary>Its memory was stored to: the count that it gets back when the bytes turn out to be the old ones. 0 without a count: no longer valid.</summary>
+    public ushort Suspect;
+
+    /// <summary>Stores to it since it last was found good.</summary>
+    public ushort Strikes;
 
     public const ulong NoPage = ulong.MaxValue;
     public const ulong AddressMask = (1ul << 48) - 1;
 
     public static Op* Ops(Block* block) => (Op*)(block + 1);
+
+    /// <summary>The bytes that were decoded.</summary>
+    public static byte* Code(Block* block) => (byte*)(Ops(block) + block->Count + block->Suspect);
 }
 
 /// <summary>
 /// Decoded blocks by physical address and code size, in one bounded arena of native memory; when that is full everything goes.
-/// Knows byte by byte which memory was decoded, so that data beside code does not invalidate it.
+/// Knows byte by byte which memory was decoded, so that data beside code does not invalidate it. A block that was stored to is
+/// compared with its memory before it is decoded anew: programs that patch their own code put the same bytes there again and again.
 /// </summary>
 internal sealed unsafe class DecodeCache : IDisposable
 {
     public const int MaxOps = 64;
     private const int Buckets = 1 << 14;
     private const nuint ArenaSize = 32 << 20;
+    private const int MaxInstructionLength = 15;
+
+    /// <summary>A block stored to so often without being executed is data by now.</summary>
+    private const int MostStrikes = 32;
 
     private readonly PhysicalMemory _memory;
     private readonly Dictionary<ulong, CodePage> _pages = [];
@@ -49,13 +63,13 @@ internal sealed unsafe class DecodeCache : IDisposable
     /// <summary>Blocks decoded so far.</summary>
     public ulong Decoded { get; private set; }
 
-    /// <summary>Blocks dropped because their bytes changed.</summary>
+    /// <summary>Times that a block was stored to.</summary>
     public ulong Invalidated { get; private set; }
 
     /// <summary>Room for a header and <see cref="MaxOps"/> ops; null when the arena is full: <see cref="Clear"/> first.</summary>
     public Block* Reserve()
     {
-        nuint needed = (nuint)sizeof(Block) + (MaxOps * (nuint)sizeof(Op));
+        nuint needed = (nuint)sizeof(Block) + (MaxOps * ((nuint)sizeof(Op) + MaxInstructionLength)) + (nuint)sizeof(ulong);
         return _used + needed <= ArenaSize ? (Block*)(_arena + _used) : null;
     }
 
@@ -70,18 +84,25 @@ internal sealed unsafe class DecodeCache : IDisposable
     /// <summary>Takes a block filled in where <see cref="Reserve"/> pointed.</summary>
     public void Add(Block* block)
     {
-        _used += (nuint)sizeof(Block) + (block->Count * (nuint)sizeof(Op));
+        block->Suspect = block->Strikes = 0;
+        ulong address = block->Key & Block.AddressMask;
+        if (block->TailPage == Block.NoPage)
+            Unsafe.CopyBlockUnaligned(Block.Code(block), _memory.HostAt(address), block->Bytes);
+        nuint size = (nuint)sizeof(Block) + (block->Count * (nuint)sizeof(Op)) + block->Bytes;
+        _used += (size + sizeof(ulong) - 1) & ~((nuint)sizeof(ulong) - 1);
         Block** bucket = _buckets + Hash(block->Key);
         block->NextInBucket = *bucket;
         *bucket = block;
         Decoded++;
-        ulong address = block->Key & Block.AddressMask;
         PageAt(address >> PhysicalMemory.PageShift).Add(block);
         if (block->TailPage != Block.NoPage)
             PageAt(block->TailPage >> PhysicalMemory.PageShift).Add(block);
     }
 
-    /// <summary>Drops the blocks that overlap [<paramref name="address"/>, +<paramref name="length"/>), a range within one page. True when there was one.</summary>
+    /// <summary>
+    /// Bytes in [<paramref name="address"/>, +<paramref name="length"/>), a range within one page, change: blocks there may not be
+    /// executed until they are found good. True when there was one.
+    /// </summary>
     public bool Invalidate(ulong address, int length)
     {
         ulong number = address >> PhysicalMemory.PageShift;
@@ -90,26 +111,54 @@ internal sealed unsafe class DecodeCache : IDisposable
         int offset = (int)address & (PhysicalMemory.PageSize - 1);
         if (!page.Overlaps(offset, length))
             return false;
+        bool any = false;
         for (int i = page.Blocks.Count - 1; i >= 0; i--)
         {
             var block = (Block*)page.Blocks[i];
             (int first, int end) = page.Span(block);
-            if (block->Count == 0 || (first < offset + length && offset < end))
-            {
-                Unlink(block);
-                page.Blocks.RemoveAt(i);
-            }
+            if (first >= offset + length || offset >= end)
+                continue;
+            any |= block->Count != 0;
+            if (Distrust(block))
+                continue;
+            Unlink(block);
+            page.Blocks.RemoveAt(i);
         }
-        page.Rebuild();
+        // Its marks are of blocks that went away.
+        if (!any)
+            page.Rebuild();
         if (page.Blocks.Count == 0)
         {
             _pages.Remove(number);
             _memory.UnmarkCode(number);
         }
-        return true;
+        return any;
     }
 
-    public void Remove(Block* block) => Invalidate(block->Key & Block.AddressMask, 1);
+    /// <summary>True: the memory of a block that was stored to is as it was decoded, and the block may be executed again. False: the block is gone.</summary>
+    public bool Restore(Block* block)
+    {
+        ulong address = block->Key & Block.AddressMask;
+        byte* host = _memory.HostAt(address);
+        if (host != null && new ReadOnlySpan<byte>(host, block->Bytes).SequenceEqual(new ReadOnlySpan<byte>(Block.Code(block), block->Bytes)))
+        {
+            block->Count = block->Suspect;
+            block->Suspect = block->Strikes = 0;
+            return true;
+        }
+        Remove(block);
+        return false;
+    }
+
+    /// <summary>Drops a block.</summary>
+    public void Remove(Block* block)
+    {
+        ulong number = (block->Key & Block.AddressMask) >> PhysicalMemory.PageShift;
+        Unlink(block);
+        Forget(number, block);
+        if (block->TailPage != Block.NoPage)
+            Forget(block->TailPage >> PhysicalMemory.PageShift, block);
+    }
 
     /// <summary>After a change of the map: drops what came from pages that are now others, marks the rest again.</summary>
     public void Remapped()
@@ -160,12 +209,35 @@ internal sealed unsafe class DecodeCache : IDisposable
         return page;
     }
 
+    private void Forget(ulong number, Block* block)
+    {
+        if (!_pages.TryGetValue(number, out CodePage? page) || !page.Blocks.Remove((nint)block) || page.Blocks.Count != 0)
+            return;
+        _pages.Remove(number);
+        _memory.UnmarkCode(number);
+    }
+
+    /// <summary>A store to a block: false when the block is to go for good.</summary>
+    private bool Distrust(Block* block)
+    {
+        if (block->TailPage != Block.NoPage || block->Count + block->Suspect == 0 || ++block->Strikes > MostStrikes)
+            return false;
+        if (block->Count != 0)
+        {
+            Invalidated++;
+            block->Suspect = block->Count;
+            block->Count = 0;
+        }
+        return true;
+    }
+
     private void Unlink(Block* block)
     {
-        if (block->Count == 0)
+        if (block->Count + block->Suspect == 0)
             return;
-        block->Count = 0;
-        Invalidated++;
+        if (block->Count != 0)
+            Invalidated++;
+        block->Count = block->Suspect = 0;
         Block** link = _buckets + Hash(block->Key);
         while (*link != block)
             link = &(*link)->NextInBucket;
@@ -202,6 +274,7 @@ internal sealed unsafe class DecodeCache : IDisposable
         public void Rebuild()
         {
             Array.Clear(_decoded);
+            Blocks.RemoveAll(static block => ((Block*)block)->Count + ((Block*)block)->Suspect == 0);
             foreach (nint block in Blocks)
                 Mark((Block*)block);
         }

@@ -60,7 +60,7 @@ public sealed unsafe partial class X86Cpu
 
         ulong key = physical | ((ulong)_codeBits << 48) | (_codeEpoch << 55);
         Block* block = _code.Find(key);
-        if (block == null)
+        if (block == null || (block->Count == 0 && !_code.Restore(block)))
             block = Decode(linear, rip, key);
         else if (block->TailPage != Block.NoPage && rip + block->Bytes <= _codeEnd && !TailStands(block, linear))
         {

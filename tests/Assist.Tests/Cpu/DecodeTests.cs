@@ -47,6 +47,64 @@ public unsafe class DecodeTests
         Assert.Equal((ushort)expected, (ushort)machine.State->Gpr[0]);
     }
 
+    [Theory]
+    [InlineData(0, 2)]
+    [InlineData(1, 100)]
+    public void Code_that_is_patched_is_decoded_again_only_when_its_bytes_change(int step, int least)
+    {
+        using var machine = new TestMachine();
+        machine.State->Gpr[1] = 100;
+        machine.Assemble(a =>
+        {
+            Label top = a.CreateLabel();
+            Label patched = a.CreateLabel();
+            a.Label(ref top);
+            a.mov(__byte_ptr.cs[0x11], bl);
+            a.add(bl, (sbyte)step);
+            a.jmp(patched);
+            while (a.Instructions.Count < 3 + 6)
+                a.nop();
+            a.Label(ref patched);
+            a.mov(dl, 0x7F);
+            a.add(ax, dx);
+            a.dec(cx);
+            a.jnz(top);
+        });
+        machine.State->Gpr[2] = 0;
+        machine.State->Gpr[3] = 5;
+        Assert.Equal(0x7F, machine.Ram[(int)TestMachine.CodeAt + 0x11]);
+        machine.Cpu.Run(700);
+        Assert.Equal(Enumerable.Range(0, 100).Sum(i => 5 + (i * step)), (int)machine.State->Gpr[0]);
+        Assert.InRange((int)machine.Cpu.BlocksDecoded, least, least + 4);
+    }
+
+    [Fact]
+    public void A_block_that_became_data_is_dropped()
+    {
+        using var machine = new TestMachine();
+        machine.State->Gpr[1] = 1000;
+        machine.Assemble(a =>
+        {
+            Label top = a.CreateLabel();
+            Label data = a.CreateLabel();
+            a.jmp(data);
+            a.Label(ref top);
+            a.inc(__word_ptr.cs[0x10]);
+            a.dec(cx);
+            a.jnz(top);
+            a.hlt();
+            while (a.Instructions.Count < 5 + 5)
+                a.nop();
+            a.Label(ref data);
+            a.nop();
+            a.nop();
+            a.jmp(top);
+        });
+        machine.Cpu.Run(3 + 3000 + 1);
+        Assert.Equal(0x9090 + 1000, machine.Read16(TestMachine.CodeAt + 0x10));
+        Assert.Equal(1ul, machine.Cpu.BlocksInvalidated);
+    }
+
     [Fact]
     public void Data_beside_code_does_not_invalidate_it()
     {
