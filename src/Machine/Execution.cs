@@ -135,6 +135,15 @@ internal sealed unsafe class Execution : IDisposable
         _assist.LimitTo(instructions);
     }
 
+    /// <summary>For the door: so many ticks of guest time pass within the instruction in execution, and the present run ends that much earlier.</summary>
+    public void Spend(ulong ticks)
+    {
+        PassTicks(ticks);
+        ulong now = Instructions;
+        if (now < _end)
+            LimitTo(_end - now - Math.Min(_end - now, ticks));
+    }
+
     /// <summary>Ends the present run after the instruction in execution.</summary>
     public void RequestStop()
     {

@@ -18,6 +18,12 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
     /// <summary>The vector that the processor is to take for the guest's vector of an IRQ.</summary>
     public Func<byte, byte>? Translate { get; set; }
 
+    /// <summary>Called for each access to a port of the ISA bus, before its device.</summary>
+    public Action? BusCycle { get; set; }
+
+    /// <summary>Called when the program asks for a key.</summary>
+    public Action? Waiting { get; set; }
+
     /// <summary>Where FERR# goes and IGNNE# comes from.</summary>
     public NumericErrorLatch? NumericError { get; set; }
 
@@ -37,14 +43,21 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
     public uint ReadPort(ushort port, int size)
     {
         PortReads++;
+        if (IsIsa(port))
+            BusCycle?.Invoke();
         return ports.Read(port, size);
     }
+
+    /// <summary>The board's own devices, parallel and serial ports, floppy; not IDE and VGA, which are PCI devices.</summary>
+    private static bool IsIsa(ushort port) => port is < 0x100 or (>= 0x278 and < 0x3B0 and not 0x376) or (>= 0x3F0 and < 0x400 and not 0x3F6);
 
     public void WritePort(ushort port, uint value, int size)
     {
         if (PrivatePort is { } call && call(port, value))
             return;
         PortWrites++;
+        if (IsIsa(port))
+            BusCycle?.Invoke();
         ports.Write(port, value, size);
     }
 
@@ -71,6 +84,8 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
     public Action<bool>? SystemManagement { get; set; }
 
     public void SetSystemManagement(bool active) => SystemManagement?.Invoke(active);
+
+    public void ProgramWaits() => Waiting?.Invoke();
 
     public void SetNumericError(bool level) => NumericError?.SetFerr(level);
 

@@ -21,11 +21,16 @@ namespace Farm.Machine;
 public sealed class PcMachine : IDisposable
 {
     private ResetKind? _reset;
+    private readonly KeyPolling _polling;
     private bool _running;
+
+    /// <summary>Guest time for which the program may be taken to be idle.</summary>
+    private long _wait;
 
     internal PcMachine(MachineParts parts)
     {
         Parts = parts;
+        _polling = new KeyPolling(() => parts.Vga.Generation);
         parts.System.A20Changed = open => parts.Partition.Memory.A20 = open;
         parts.System.ResetRequested = (kind, source) =>
         {
@@ -48,6 +53,20 @@ public sealed class PcMachine : IDisposable
             if (_running)
                 Parts.Execution.LimitTo(Time.BudgetUntil(deadline));
         };
+        if (Time is InstructionTime time)
+        {
+            parts.Door.BusCycle = () =>
+            {
+                time.Pass(InstructionTime.NanosecondsPerBusCycle);
+                parts.Execution.Spend(InstructionTime.NanosecondsPerBusCycle / InstructionTime.NanosecondsPerInstruction);
+            };
+            parts.Door.Waiting = () =>
+            {
+                _wait = _polling.Poll(Time.Now);
+                if (_wait > 0)
+                    Stop();
+            };
+        }
         Reset(ResetKind.Hard);
     }
 
@@ -199,6 +218,8 @@ public sealed class PcMachine : IDisposable
             case VcpuExitReason.Budget:
             case VcpuExitReason.Stopped:
             case VcpuExitReason.Kicked:
+                if (_wait > 0)
+                    Wait(deadline);
                 break;
             default:
                 throw new InvalidOperationException($"The execution left the exit {exit.Reason} unhandled.");
@@ -217,8 +238,22 @@ public sealed class PcMachine : IDisposable
             End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Parts.Execution.Where()}");
             return;
         }
+        PassUntil(deadline);
+    }
+
+    /// <summary>The program waits for a key.</summary>
+    private void Wait(long deadline)
+    {
+        PassUntil(Math.Min(deadline, Time.Now + _wait));
+        _wait = 0;
+        _polling.Resume(Time.Now);
+    }
+
+    private void PassUntil(long deadline)
+    {
         long before = Time.Now;
-        Time.IdleUntil(deadline, Parts.Wake);
+        // A timer may have been armed since the run began.
+        Time.IdleUntil(Math.Min(deadline, Clock.NextDeadline), Parts.Wake);
         Parts.Wake.Reset();
         IdleTime += Time.Now - before;
         if (Time is InstructionTime)

@@ -24,9 +24,12 @@ internal static class Media
     /// <summary>The file of a guest's medium, made by its recipe if need be, or the test is skipped and says so.</summary>
     public static async Task<string> Need(MediaInfo medium, CancellationToken cancel)
     {
-        string name = medium.Files[0];
-        if (medium.Recipe is not { } recipe)
-            return Need(name);
+        return medium.Recipe is { } recipe ? await Need(medium.Files[0], recipe, cancel) : Need(medium.Files[0]);
+    }
+
+    /// <summary>The file, made by a recipe under infra/media if need be, or the test is skipped and says so.</summary>
+    public static async Task<string> Need(string name, string recipe, CancellationToken cancel)
+    {
         await Recipes.WaitAsync(cancel);
         try
         {

@@ -6,7 +6,7 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Farm.Machine.Tests;
 
-/// <summary>A boot sector reads the time stamp counter around an idle wait of eight timer ticks.</summary>
+/// <summary>Boot sectors read the time stamp counter around an idle wait of eight timer ticks and around accesses to the ISA bus.</summary>
 public sealed class TimeStampTests : IDisposable
 {
     private const double TicksOf18Hz = 8 * 65536 / 1193182.0 * 100_000_000;
@@ -18,9 +18,24 @@ public sealed class TimeStampTests : IDisposable
     [InlineData(AssistStrength.Vm86)]
     [InlineData(AssistStrength.Full)]
     [InlineData(AssistStrength.Native)]
-    public void Counter_goes_on_while_the_guest_halts(AssistStrength strength)
+    public void Counter_goes_on_while_the_guest_halts(AssistStrength strength) =>
+        Assert.InRange(Measure(strength, WaitForTicks), TicksOf18Hz * 0.98, TicksOf18Hz * 1.02);
+
+    [Theory]
+    [InlineData(AssistStrength.Vm86)]
+    [InlineData(AssistStrength.Full)]
+    [InlineData(AssistStrength.Native)]
+    public void An_access_to_the_ISA_bus_takes_a_microsecond(AssistStrength strength) =>
+        Assert.InRange(Measure(strength, a => ReadPort(a, 0x80, 1000)), 102_000u, 110_000u);
+
+    [Fact]
+    public void An_access_to_a_PCI_device_takes_an_instruction() =>
+        Assert.InRange(Measure(AssistStrength.Vm86, a => ReadPort(a, 0x1F7, 1000)), 2000u, 10_000u);
+
+    /// <summary>The ticks that the code between two readings of the counter takes.</summary>
+    private uint Measure(AssistStrength strength, Action<Assembler> code)
     {
-        File.WriteAllBytes(_floppy, Image());
+        File.WriteAllBytes(_floppy, Image(code));
         var sent = new List<byte>();
         PcMachine machine;
         try
@@ -30,7 +45,7 @@ public sealed class TimeStampTests : IDisposable
         catch (Exception e) when (e is BadInputException or HostException or IOException)
         {
             Assert.Skip($"No firmware to boot with: {e.Message}");
-            return;
+            return 0;
         }
         using (machine)
         {
@@ -44,22 +59,38 @@ public sealed class TimeStampTests : IDisposable
             machine.Run(30_000_000_000);
         }
         Assert.True(sent.Count >= 5, $"The boot sector sent {sent.Count} bytes.");
-        uint ticks = BitConverter.ToUInt32([.. sent.Skip(1).Take(4)]);
-        Assert.InRange(ticks, TicksOf18Hz * 0.98, TicksOf18Hz * 1.02);
+        return BitConverter.ToUInt32([.. sent.Skip(1).Take(4)]);
     }
 
-    private static byte[] Image()
+    private static void WaitForTicks(Assembler a)
     {
-        var a = new Assembler(16);
-        Label wait = a.CreateLabel(), stop = a.CreateLabel();
-        a.sti();
-        a.hlt();
-        a.rdtsc();
-        a.mov(ebx, eax);
+        Label wait = a.CreateLabel();
         a.mov(cx, 8);
         a.Label(ref wait);
         a.hlt();
         a.loop(wait);
+    }
+
+    private static void ReadPort(Assembler a, ushort port, short times)
+    {
+        Label again = a.CreateLabel();
+        a.cli();
+        a.mov(dx, port);
+        a.mov(cx, times);
+        a.Label(ref again);
+        a.@in(al, dx);
+        a.loop(again);
+    }
+
+    private static byte[] Image(Action<Assembler> code)
+    {
+        var a = new Assembler(16);
+        Label stop = a.CreateLabel();
+        a.sti();
+        a.hlt();
+        a.rdtsc();
+        a.mov(ebx, eax);
+        code(a);
         a.rdtsc();
         a.sub(eax, ebx);
         a.mov(ebx, eax);

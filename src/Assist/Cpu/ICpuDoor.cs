@@ -17,6 +17,14 @@ public interface ICpuDoor
     byte AcknowledgeInterrupt();
 
     /// <summary>
+    /// The program asks its BIOS whether a key was pressed (INT 16h, AH = 01h or 11h) or says that it has nothing to do (INT 28h, INT 2Fh
+    /// with AX = 1680h): one that waits does so again and again. Called before the interrupt is delivered.
+    /// </summary>
+    void ProgramWaits()
+    {
+    }
+
+    /// <summary>
     /// IGNNE#: with CR0.NE clear, x87 instructions go on in spite of a pending exception. A machine without the AT's wiring leaves it off.
     /// </summary>
     bool IgnoreNumericError => false;

@@ -46,9 +46,18 @@ public sealed unsafe partial class X86Cpu
     /// <summary>INT n (CD), with virtual-8086 mode's rules on top of <see cref="DeliverEvent"/>.</summary>
     public void SoftwareInterrupt(byte vector)
     {
+        if (vector is 0x16 or 0x28 or 0x2F && SelectorsAreParagraphs && Waits(vector))
+            Door.ProgramWaits();
         if (!Vm86 || EntersIdt(vector))
             DeliverEvent(vector, EventKind.SoftwareInterrupt, false, 0);
     }
+
+    private bool Waits(byte vector) => vector switch
+    {
+        0x16 => (byte)(State->Gpr[0] >> 8) is 0x01 or 0x11,
+        0x2F => (ushort)State->Gpr[0] == 0x1680,
+        _ => true,
+    };
 
     private void DeliverReal(byte vector, uint flags, uint ext)
     {

@@ -23,6 +23,7 @@ public sealed class BootSession : IDisposable
     private readonly StallClassifier _stalls = new();
     private readonly string _backend;
     private readonly bool _virtualTime;
+    private long _slice;
 
     /// <exception cref="BadInputException">The request cannot be built: an image, an option.</exception>
     /// <exception cref="HostException">The backend cannot run here.</exception>
@@ -81,6 +82,7 @@ public sealed class BootSession : IDisposable
     public BootReport Run(CancellationToken cancel)
     {
         _host.Start();
+        _slice = SampleEvery;
         var target = new MachineScriptTarget(_machine, _phases, Media);
         var script = Script = new ScriptRunner(_request.Script, target);
         using var hostLimit = new CancellationTokenSource();
@@ -156,7 +158,10 @@ public sealed class BootSession : IDisposable
     {
         while (_machine.Time.Now < until && _machine.End is null && !cancel.IsCancellationRequested)
         {
-            _machine.Run(Math.Min(until, _machine.Time.Now + SampleEvery), cancel);
+            long start = _machine.Time.Now, idle = _machine.IdleTime;
+            _machine.Run(Math.Min(until, start + _slice), cancel);
+            // A guest that sleeps is where it was: the look costs more than the sleep.
+            _slice = (_machine.IdleTime - idle) * 10 > (_machine.Time.Now - start) * 9 ? Math.Min(_slice * 2, 32 * SampleEvery) : SampleEvery;
             _phases.Sample();
             _stalls.Add(Sample());
         }

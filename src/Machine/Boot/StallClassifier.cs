@@ -46,50 +46,51 @@ public readonly record struct StallSample(
 /// <summary>Names what a guest has been doing for the last second of its time, when that is not progress.</summary>
 public sealed class StallClassifier
 {
-    /// <summary>Samples looked back on: a second at one per millisecond.</summary>
-    private const int Window = 1000;
+    /// <summary>Guest time looked back on: a thousand samples at one per millisecond, fewer when the guest sleeps.</summary>
+    private const long View = 1_000_000_000;
     private const long ShortestView = 900_000_000;
+    private const int MostSamples = 1002;
     private const long EndlessAfter = 5_000_000_000;
 
     /// <summary>A loop of so many bytes at most is a tight one.</summary>
     private const ulong LoopBytes = 64;
 
-    private readonly StallSample[] _samples = new StallSample[Window];
-    private long _count;
+    private readonly Queue<StallSample> _samples = new(MostSamples);
+    private StallSample _newest;
     private (ulong Low, ulong High, long Since, ulong Accesses) _locked;
 
     public void Add(in StallSample sample)
     {
-        _samples[_count++ % Window] = sample;
-        Lock(sample);
+        Lock(sample, first: _samples.Count == 0);
+        _samples.Enqueue(_newest = sample);
+        while (_samples.Count >= MostSamples || sample.Time - _samples.Peek().Time > View)
+            _samples.Dequeue();
     }
 
     /// <summary>
     /// Nothing in the machine can get the guest out: for five seconds it has run the same few instructions with interrupts off and without
     /// asking any device.
     /// </summary>
-    public bool Endless => _count > 0 && Newest.Time - _locked.Since >= EndlessAfter;
+    public bool Endless => _newest.Time - _locked.Since >= EndlessAfter;
 
     /// <summary>The stall that the last second shows; null: the guest works, or nothing is known.</summary>
     public Stall? Classify()
     {
-        if (_count == 0 || Newest.Time - Oldest.Time < ShortestView)
+        if (_samples.Count == 0 || Newest.Time - Oldest.Time < ShortestView)
             return null;
         return Polling() ?? NeverEnded() ?? Halted() ?? Looping() ?? NeverTaken();
     }
 
-    private StallSample Newest => _samples[(_count - 1) % Window];
+    private StallSample Newest => _newest;
 
-    private StallSample Oldest => _samples[_count > Window ? _count % Window : 0];
-
-    private ReadOnlySpan<StallSample> Samples => _samples.AsSpan(0, (int)Math.Min(_count, Window));
+    private StallSample Oldest => _samples.Peek();
 
     private double Seconds => (Newest.Time - Oldest.Time) / 1e9;
 
-    private void Lock(in StallSample sample)
+    private void Lock(in StallSample sample, bool first)
     {
         ulong low = Math.Min(_locked.Low, sample.Linear), high = Math.Max(_locked.High, sample.Linear);
-        bool kept = _count > 1 && !sample.InterruptsOn && high - low <= LoopBytes && sample.Accesses == _locked.Accesses;
+        bool kept = !first && !sample.InterruptsOn && high - low <= LoopBytes && sample.Accesses == _locked.Accesses;
         _locked = kept ? _locked with { Low = low, High = high } : (sample.Linear, sample.Linear, sample.Time, sample.Accesses);
     }
 
@@ -98,13 +99,13 @@ public sealed class StallClassifier
     {
         long reads = Newest.UnmappedReads - Oldest.UnmappedReads;
         ushort port = Newest.UnmappedPort;
-        foreach (var sample in Samples)
+        foreach (var sample in _samples)
         {
             if (sample.UnmappedPort != port)
                 return null;
         }
         // A port read once in a while is a probe.
-        return reads < Samples.Length ? null : new(StallKind.UnhandledPort, Invariant(
+        return reads < _samples.Count ? null : new(StallKind.UnhandledPort, Invariant(
             $"the guest polls port {port:X4}h, which no device owns, from {At(Newest)} ({reads} reads in {Seconds:F1} s)"));
     }
 
@@ -113,7 +114,7 @@ public sealed class StallClassifier
     {
         int inService = 0xFFFF;
         bool on = false;
-        foreach (var sample in Samples)
+        foreach (var sample in _samples)
         {
             inService &= sample.InService;
             on |= sample.InterruptsOn;
@@ -125,7 +126,7 @@ public sealed class StallClassifier
     /// <summary>A request that waits for a guest which does something else with interrupts off.</summary>
     private Stall? NeverTaken()
     {
-        foreach (var sample in Samples)
+        foreach (var sample in _samples)
         {
             if (sample.InterruptsOn)
                 return null;
@@ -138,7 +139,7 @@ public sealed class StallClassifier
     private int? Waiting()
     {
         int waiting = 0xFFFF;
-        foreach (var sample in Samples)
+        foreach (var sample in _samples)
             waiting &= sample.Waiting;
         return waiting == 0 || Newest.Taken != Oldest.Taken ? null : int.TrailingZeroCount(waiting);
     }
@@ -155,9 +156,7 @@ public sealed class StallClassifier
     {
         if (MostlyIdle)
             return null;
-        var addresses = new ulong[Samples.Length];
-        for (int i = 0; i < addresses.Length; i++)
-            addresses[i] = Samples[i].Linear;
+        ulong[] addresses = [.. _samples.Select(static sample => sample.Linear)];
         Array.Sort(addresses);
         int first = 0, most = 0, from = 0;
         for (int last = 0; last < addresses.Length; last++)
@@ -170,8 +169,8 @@ public sealed class StallClassifier
         if (most * 10 < addresses.Length * 9)
             return null;
         ulong low = addresses[from], high = addresses[from + most - 1];
-        var inside = Samples[0];
-        foreach (var sample in Samples)
+        var inside = _newest;
+        foreach (var sample in _samples)
         {
             if (sample.Linear == low)
                 inside = sample;

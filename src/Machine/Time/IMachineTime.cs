@@ -17,7 +17,7 @@ public interface IMachineTime
 }
 
 /// <summary>
-/// Virtual time: a function of the executed instructions and of skipped idle time, a model of a PC of 100 MIPS. Bit-for-bit
+/// Virtual time: a function of the executed instructions, of bus cycles and of skipped idle time, a model of a PC of 100 MIPS with an ISA bus. Bit-for-bit
 /// repeatable; idle time costs nothing.
 /// </summary>
 /// <param name="instructions">Instructions executed so far, exact inside a run.</param>
@@ -25,11 +25,20 @@ public sealed class InstructionTime(Func<ulong> instructions) : IMachineTime
 {
     public const long NanosecondsPerInstruction = 10;
 
+    /// <summary>
+    /// An 8-bit I/O cycle of the ISA bus at 8.33 MHz with its standard wait states takes about a microsecond: what old programs wait by
+    /// (ports 80h and 84h), and the pace of every loop that reads the interval timer.
+    /// </summary>
+    public const long NanosecondsPerBusCycle = 1000;
+
     private long _idle;
 
     public string Mode => "virtual";
 
     public long Now => _idle + ((long)instructions() * NanosecondsPerInstruction);
+
+    /// <summary>Time passes within an instruction.</summary>
+    public void Pass(long nanoseconds) => _idle += nanoseconds;
 
     public ulong BudgetUntil(long deadline)
     {

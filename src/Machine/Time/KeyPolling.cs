@@ -1,0 +1,34 @@
+namespace Farm.Machine.Time;
+
+/// <summary>
+/// Tells a guest that waits for a key from one that works. A boot menu's countdown asks its BIOS for a key by the hundred thousand; on a
+/// host without that pace, guest time may pass meanwhile as it does in HLT.
+/// </summary>
+/// <remarks>A guest cannot tell that from a slower BIOS. What asks now and then between other work, or draws between, is left alone.</remarks>
+/// <param name="screen">Changes when the screen does.</param>
+public sealed class KeyPolling(Func<ulong> screen)
+{
+    /// <summary>Questions in a row after which the guest is taken to wait.</summary>
+    private const int Row = 32;
+
+    /// <summary>Guest time between two questions in a row at most.</summary>
+    private const long Apart = 200_000;
+    private const long Shortest = 100_000;
+    private const long Longest = 10_000_000;
+
+    private long _last = long.MinValue / 2;
+    private ulong _screen;
+    private int _row;
+
+    /// <summary>The guest asks, at guest time <paramref name="now"/>. Returns how long it may be taken to be idle.</summary>
+    public long Poll(long now)
+    {
+        ulong seen = screen();
+        bool inRow = now - _last <= Apart && seen == _screen;
+        (_last, _screen, _row) = (now, seen, inRow ? Math.Min(_row + 1, Row + 8) : 0);
+        return _row <= Row ? 0 : Math.Min(Shortest << (_row - Row - 1), Longest);
+    }
+
+    /// <summary>The guest was idle until <paramref name="now"/>.</summary>
+    public void Resume(long now) => _last = now;
+}
