@@ -1,3 +1,4 @@
+using System.Globalization;
 using Farm.Assist.Cpu;
 using Farm.Assist.Monitor;
 using Farm.Firmware;
@@ -20,6 +21,8 @@ using Farm.Machine.Devices.Ps2;
 using Farm.Machine.Devices.Uart;
 using Farm.Machine.Devices.Vga;
 using Farm.Machine.Devices.Vga.Cirrus;
+using Farm.Machine.Devices.Virtio.Block;
+using Farm.Machine.Devices.Virtio.Net;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Memory;
 using Farm.Machine.Network;
@@ -34,8 +37,9 @@ namespace Farm.Machine;
 /// <summary>Wires the PC by hand: the one place that knows which pin goes where.</summary>
 public static class MachineBuilder
 {
-    /// <summary>PCI slots up to here hold the chipset and the VGA.</summary>
-    private const int FirstFreeSlot = 3;
+    /// <summary>PCI slots: 0 to 2 hold the chipset and the VGA, cards follow.</summary>
+    private const int FirstNetworkSlot = 3;
+    private const int FirstVirtioDiskSlot = 8;
 
     public static PcMachine Build(MachineOptions options, IHypervisor hypervisor)
     {
@@ -141,6 +145,11 @@ public static class MachineBuilder
             (position < 2 ? ata0 : ata1).Attach(position % 2, new AtaDisk(image, disks[position]!.Physical));
             position++;
         }
+        for (int i = 0; i < options.VirtioDisks.Count; i++)
+        {
+            var image = ImageFile.OpenDisk(options.VirtioDisks[i], options.WriteThrough);
+            pci.Add(FirstVirtioDiskSlot + i, 0, Own(new VirtioBlock(image, $"virtio{i}", memory, clock, storage)));
+        }
         position = Math.Max(position, 2);
         foreach (string? path in options.Cdroms)
         {
@@ -245,10 +254,17 @@ public static class MachineBuilder
             if (nic.Model == NicModel.Ne2kIsa)
                 isaCards.Add(new Ne2000Isa(0x300, clock, irq.Connect(10), cable, address));
             else
-                pci.Add(FirstFreeSlot + cables.Count, 0, nic.Model == NicModel.Ne2k ? new Rtl8029(clock, cable, address) : new Rtl8139C(memory, clock, cable, address));
+                pci.Add(FirstNetworkSlot + cables.Count, 0, PciCard(nic.Model, cable, address));
             cables.Add(cable);
         }
         return (cables, isaCards);
+
+        PciDevice PciCard(NicModel model, EthernetCable cable, MacAddress address) => model switch
+        {
+            NicModel.Ne2k => new Rtl8029(clock, cable, address),
+            NicModel.Rtl8139 => new Rtl8139C(memory, clock, cable, address),
+            _ => new VirtioNet(memory, cable, address),
+        };
     }
 
     /// <summary>What SeaBIOS asks fw_cfg for.</summary>
@@ -273,7 +289,7 @@ public static class MachineBuilder
         return letter switch
         {
             'a' => ["/pci@i0cf8/isa@1/fdc@03f0/floppy@0"],
-            'c' => options.Disks.Select((_, index) => Drive(index)),
+            'c' => [.. options.Disks.Select((_, index) => Drive(index)), .. options.VirtioDisks.Select((_, index) => string.Create(CultureInfo.InvariantCulture, $"/pci@i0cf8/scsi@{FirstVirtioDiskSlot + index:x}/disk@0,0"))],
             'd' => options.Cdroms.Select((_, index) => Drive(Math.Max(options.Disks.Count, 2) + index)),
             _ => [],
         };

@@ -24,7 +24,11 @@ public sealed record MachineOptions
     /// <summary>Files of drives A: and B: (null: empty drive).</summary>
     public IReadOnlyList<string?> Floppies { get; init; } = [];
 
+    /// <summary>IDE disks.</summary>
     public IReadOnlyList<string> Disks { get; init; } = [];
+
+    /// <summary>Disks behind virtio block devices; SeaBIOS boots from them, the Bochs BIOS does not see them.</summary>
+    public IReadOnlyList<string> VirtioDisks { get; init; } = [];
 
     public IReadOnlyList<string?> Cdroms { get; init; } = [];
 

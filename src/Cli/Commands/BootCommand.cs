@@ -12,8 +12,11 @@ namespace Farm.Cli.Commands;
 /// <summary><c>farm boot</c>: one VM with no farm.</summary>
 internal static class BootCommand
 {
+    private const string IdeSuffix = ",if=ide";
+    private const string VirtioSuffix = ",if=virtio";
+
     private static readonly Option<string[]> Floppy = Files("--floppy", "floppy image for drive A:, a second one for B:");
-    private static readonly Option<string[]> Disk = Files("--disk", "raw hard disk image; up to four");
+    private static readonly Option<string[]> Disk = Files("--disk", $"raw hard disk image on IDE, up to four; with {VirtioSuffix} behind the name on virtio (SeaBIOS boots from it)");
     private static readonly Option<string[]> Cdrom = Files("--cdrom", "ISO image");
     private static readonly Option<string> Order = new("--order") { Description = "boot order: a floppy, c disk, d CD-ROM, n network", DefaultValueFactory = _ => "" };
     private static readonly Option<bool> BootMenu = new("--boot-menu") { Description = "SeaBIOS offers its boot menu (ESC); the Bochs BIOS does so always (F12)" };
@@ -62,7 +65,8 @@ internal static class BootCommand
                 BiosFile = parsed.GetValue(Bios),
                 Vgabios = parsed.GetValue(Vgabios)!,
                 Floppies = AtMost(parsed.GetValue(Floppy), 2, "--floppy"),
-                Disks = AtMost(parsed.GetValue(Disk), 4, "--disk"),
+                Disks = AtMost(Disks(parsed, virtio: false), 4, "--disk"),
+                VirtioDisks = AtMost(Disks(parsed, virtio: true), 4, $"--disk with {VirtioSuffix}"),
                 Cdroms = AtMost(parsed.GetValue(Cdrom), 2, "--cdrom"),
                 Order = BootOrder(parsed),
                 BootMenu = parsed.GetValue(BootMenu),
@@ -140,6 +144,11 @@ internal static class BootCommand
             throw new BadInputException($"--order {order}: give each of a (floppy), c (disk), d (CD-ROM), n (network) at most once, as in --order acd.");
         return order;
     }
+
+    /// <summary>The images of one interface; a name without one means IDE.</summary>
+    private static string[] Disks(ParseResult parsed, bool virtio) =>
+        [.. (parsed.GetValue(Disk) ?? []).Where(name => name.EndsWith(VirtioSuffix, StringComparison.Ordinal) == virtio).Select(name =>
+            name.EndsWith(IdeSuffix, StringComparison.Ordinal) ? name[..^IdeSuffix.Length] : virtio ? name[..^VirtioSuffix.Length] : name)];
 
     private static Option<string[]> Files(string name, string description) => new(name) { Description = description, HelpName = "FILE", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
 

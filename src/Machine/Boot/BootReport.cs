@@ -33,7 +33,7 @@ public enum BootOutcome
 public sealed record PhaseReached(string Name, double GuestSeconds, double HostSeconds, ulong Instructions);
 
 /// <summary>What went over a network card's cable.</summary>
-/// <param name="Card">ne2k, ne2k-isa or rtl8139.</param>
+/// <param name="Card">ne2k, ne2k-isa, rtl8139 or virtio.</param>
 /// <param name="FramesSent">Frames that the guest sent.</param>
 /// <param name="BytesSent">Their bytes.</param>
 /// <param name="FramesReceived">Frames that reached the guest's card.</param>

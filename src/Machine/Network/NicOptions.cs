@@ -13,6 +13,9 @@ public enum NicModel
 
     /// <summary>Realtek RTL8139C.</summary>
     Rtl8139,
+
+    /// <summary>virtio-net on PCI, transitional.</summary>
+    Virtio,
 }
 
 /// <summary>
@@ -21,7 +24,7 @@ public enum NicModel
 /// </summary>
 public sealed record NicOptions
 {
-    public const string Forms = "none, ne2k, ne2k-isa or rtl8139, then for example ,tftp=FOLDER,bootfile=NAME,mac=52:54:00:00:00:01";
+    public const string Forms = "none, ne2k, ne2k-isa, rtl8139 or virtio, then for example ,tftp=FOLDER,bootfile=NAME,mac=52:54:00:00:00:01";
 
     private const int LongestBootFile = 127;
 
@@ -41,6 +44,7 @@ public sealed record NicOptions
         ["ne2k"] = NicModel.Ne2k,
         ["ne2k-isa"] = NicModel.Ne2kIsa,
         ["rtl8139"] = NicModel.Rtl8139,
+        ["virtio"] = NicModel.Virtio,
     };
 
     /// <summary>The card's name in options, in the catalogue and in reports.</summary>

@@ -35,6 +35,14 @@ public sealed class NetworkBootTests : IDisposable
         Assert.Equal(first.Network, second.Network);
     }
 
+    [Fact]
+    public void Boots_by_virtio()
+    {
+        var report = Boot(NicModel.Virtio);
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
+        Assert.Contains(report.Screen, line => line.Contains("using virtio-net", StringComparison.Ordinal));
+    }
+
     private BootReport Boot(NicModel card)
     {
         Assert.SkipUnless(SlirpNetwork.Available, "libslirp is not installed (package libslirp0).");

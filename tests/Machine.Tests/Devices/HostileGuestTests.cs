@@ -15,6 +15,7 @@ using Farm.Machine.Devices.Pic;
 using Farm.Machine.Devices.Pit;
 using Farm.Machine.Devices.Ps2;
 using Farm.Machine.Devices.Uart;
+using Farm.Machine.Devices.Virtio.Net;
 using Farm.Machine.Network;
 using Farm.Machine.Tests.Hostile;
 using Farm.Machine.Time;
@@ -29,7 +30,7 @@ public class HostileGuestTests
     private const int RamSize = 1 << 20;
     private const ulong LowMemory = 64ul << 20;
     private const int FirstCard = 3;
-    private const int Cards = 2;
+    private const int Cards = 3;
 
     private readonly VirtualClock _clock = new();
     private readonly FakeMemory _memory = new(RamSize);
@@ -89,7 +90,7 @@ public class HostileGuestTests
                 break;
             case 10 or 11:
                 ulong page = random.Next(6) switch { 0 => LocalApic.DefaultBase, 1 => IoApic.DefaultBase, 2 => HpetTimerBlock.DefaultBase, 3 or 4 => CardMemory(random.Next(Cards)), _ => (ulong)random.NextInt64(1L << 36) };
-                ulong address = page + (ulong)random.Next(0x400);
+                ulong address = page + (ulong)random.Next(0x400) + (random.Next(3) == 0 ? 0x1000ul * (ulong)random.Next(4) : 0);
                 _mmio.Write(address, Value(random) | (ulong)Value(random) << 32, 1 << random.Next(4));
                 _mmio.Read(address, 1 << random.Next(4));
                 break;
@@ -194,6 +195,7 @@ public class HostileGuestTests
         var isaCard = new Ne2000Isa(0x300, _clock, irqs.Connect(10), Cable(), MacAddress.OfCard(0));
         _pci.Add(FirstCard, 0, new Rtl8029(_clock, Cable(), MacAddress.OfCard(1)));
         _pci.Add(FirstCard + 1, 0, new Rtl8139C(_memory, _clock, Cable(), MacAddress.OfCard(2)));
+        _pci.Add(FirstCard + 2, 0, new VirtioNet(_memory, Cable(), MacAddress.OfCard(3)));
         PlaceCards();
 
         foreach (IPortDevice device in new IPortDevice[] { isaCard, pic, pit, _i8042, _uart, lpt, rtc, _dma, systemPorts, fwCfg, _pci, pm })

@@ -10,7 +10,7 @@ using Farm.Machine.Tests.Storage;
 namespace Farm.Machine.Tests.Hostile;
 
 /// <summary>A whole PC as <see cref="MachineBuilder"/> wires it, and a hostile guest's hands on its buses.</summary>
-internal sealed class FuzzMachine : IDisposable
+internal sealed partial class FuzzMachine : IDisposable
 {
     private const int MemoryMiB = 4;
     private const uint RamSize = MemoryMiB << 20;
@@ -44,7 +44,7 @@ internal sealed class FuzzMachine : IDisposable
 
     public void Step()
     {
-        switch (_random.Next(20))
+        switch (_random.Next(22))
         {
             case < 3:
                 Out(Port(), Value(), Size());
@@ -95,6 +95,9 @@ internal sealed class FuzzMachine : IDisposable
             case 17:
                 Outside();
                 break;
+            case 18 or 19:
+                Card();
+                break;
             default:
                 Pass(_random.Next(4) == 0 ? _random.NextInt64(200_000_000) : _random.NextInt64(200_000));
                 break;
@@ -132,6 +135,8 @@ internal sealed class FuzzMachine : IDisposable
                     Floppies = _random.Next(3) == 0 ? [null, _floppies[1]] : [_floppies[2 * _random.Next(2)], _floppies[1]],
                     Disks = [_folder.Sparse("small.img", 20 << 20), _folder.Sparse("large.img", 200L << 30)],
                     Cdroms = [_random.Next(3) == 0 ? null : _iso],
+                    VirtioDisks = [_folder.Sparse("virtio.img", 4 << 20)],
+                    Nics = Nics(),
                     WriteThrough = _random.Next(4) == 0,
                 },
                 new SoftHypervisor());
