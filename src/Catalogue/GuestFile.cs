@@ -13,6 +13,7 @@ namespace Farm.Catalogue;
 internal sealed partial class GuestFile
 {
     private const int DefaultMemoryMiB = 32;
+    private const int MostProcessors = 31;
     private const double DefaultGuestSeconds = 600;
     private const double DefaultHostSeconds = 1800;
     private const int MostDrives = 8;
@@ -33,7 +34,7 @@ internal sealed partial class GuestFile
 
     private CatalogueEntry ReadGuest(YamlMappingNode root)
     {
-        var keys = _file.Keys(root, "A guest", "id", "name", "family", "version", "notes", "memory", "cpu", "vga", "media", "install", "disk");
+        var keys = _file.Keys(root, "A guest", "id", "name", "family", "version", "notes", "memory", "cpu", "cpus", "vga", "media", "install", "disk");
         var id = _file.Required(root, keys, "id");
         if (id.Length > 0 && !GuestId().IsMatch(id))
             _file.Error(keys["id"], $"id '{id}' has to be 1 to 64 lower-case letters, digits, dots, dashes, and begin with a letter.");
@@ -41,6 +42,7 @@ internal sealed partial class GuestFile
             _file.Error(keys["id"], $"id '{id}' has to be the file's name, '{name}'.");
         var memory = _file.Int(keys, "memory", 1, 64512, DefaultMemoryMiB);
         var cpu = _file.Text(keys, "cpu");
+        var cpus = _file.Int(keys, "cpus", 1, MostProcessors, 1);
         var vga = _file.Text(keys, "vga");
         ReadMedia(keys);
 
@@ -49,7 +51,7 @@ internal sealed partial class GuestFile
         {
             var key = kind.ToString().ToLowerInvariant();
             if (keys.TryGetValue(key, out var node))
-                plans.Add(ReadPlan(node, kind, id, memory, cpu, vga));
+                plans.Add(ReadPlan(node, kind, id, memory, cpu, cpus, vga));
         }
         if (plans.Count == 0)
             _file.Error(root, "a guest defines install, disk, or both.");
@@ -109,10 +111,10 @@ internal sealed partial class GuestFile
         }
     }
 
-    private GuestPlan ReadPlan(YamlNode node, JobKind kind, string id, int memory, string? cpu, string? vga)
+    private GuestPlan ReadPlan(YamlNode node, JobKind kind, string id, int memory, string? cpu, int cpus, string? vga)
     {
         var what = kind.ToString().ToLowerInvariant();
-        var keys = _file.Keys(node, what, "memory", "cpu", "vga", "boot", "drives", "guest-seconds", "host-seconds", "script");
+        var keys = _file.Keys(node, what, "memory", "cpu", "cpus", "vga", "boot", "drives", "guest-seconds", "host-seconds", "script");
         var drives = ReadDrives(keys);
         var used = drives.Select(drive => drive.Media).OfType<string>().ToHashSet();
         var script = "";
@@ -146,6 +148,7 @@ internal sealed partial class GuestFile
             Digest = "",
             MemoryMiB = _file.Int(keys, "memory", 1, 64512, memory),
             CpuModel = _file.Text(keys, "cpu") ?? cpu,
+            Cpus = _file.Int(keys, "cpus", 1, MostProcessors, cpus),
             Vga = _file.Text(keys, "vga") ?? vga,
             BootOrder = order,
             Drives = drives,

@@ -66,21 +66,42 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>The guest's own state, whoever holds it. Valid until the next run.</summary>
     public CpuState* Guest => _assist.View();
 
+    /// <summary>Of the instructions, those executed by the vCPU itself in real mode.</summary>
+    public ulong RealModeInstructions => _vcpu.RealModeInstructions;
+
+    /// <summary>The last run ended in HLT and nothing has happened since that could end it.</summary>
+    public bool Idle { get; private set; }
+
+    public bool InSystemManagement => Guest->InSystemManagement;
+
+    /// <summary>Called when <see cref="Idle"/> ends.</summary>
+    public Action? Woken { get; set; }
+
     /// <summary>Level of the INTR pin.</summary>
     public void SetInterruptLine(bool level)
     {
         _vcpu.InterruptLine = level;
         _assist.InterruptLine = level;
+        if (level)
+            Wake();
     }
 
     /// <summary>A non-maskable interrupt, to whoever executes the guest.</summary>
     public void PendNmi()
     {
+        Wake();
         if (!_assist.PendNmi())
             _vcpu.PendNmi();
     }
 
     public VcpuExit Run(ulong budget)
+    {
+        var exit = Execute(budget);
+        Idle = exit.Reason == VcpuExitReason.Halted;
+        return exit;
+    }
+
+    private VcpuExit Execute(ulong budget)
     {
         _end = Instructions + Math.Min(budget, ulong.MaxValue - Instructions);
         while (true)
@@ -154,6 +175,7 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>SMI#, taken after the instruction in execution.</summary>
     public void RaiseSmi()
     {
+        Wake();
         if (_options.Strength == AssistStrength.Native)
         {
             _vcpu.PendSmi();
@@ -166,16 +188,20 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>SMIs taken.</summary>
     public ulong Smis => _vcpu.Smis + _assist.Interpreter.SmiCount;
 
-    /// <summary>Power-on or hard reset: the loader's entry.</summary>
-    public void PowerOn()
+    /// <summary>Power-on or hard reset: the loader's entry. Another than the bootstrap processor is not to run before <see cref="Start"/>.</summary>
+    public void PowerOn(bool bootstrap)
     {
-        _smi = false;
-        SetLoaderEntry(_vcpu.State, _options.Model.Signature);
+        Idle = _smi = false;
+        SetLoaderEntry(_vcpu.State, _options.Model.Signature, bootstrap);
         _assist.Reset();
     }
 
-    /// <summary>INIT of the processor alone: real mode at F000:FFF0, everything else stays.</summary>
-    public void Init() => _assist.Start();
+    /// <summary>INIT of the processor alone: real mode at F000:FFF0; or a SIPI: at the vector x 100h : 0. Everything else stays.</summary>
+    public void Start(byte? sipiVector = null)
+    {
+        Idle = false;
+        _assist.Start(sipiVector);
+    }
 
     /// <summary>The time stamp counter goes on while the processor is idle.</summary>
     public void PassTicks(ulong ticks)
@@ -211,6 +237,14 @@ internal sealed unsafe class Execution : IDisposable
         return step == AssistStep.Unsupported ? null : step;
     }
 
+    private void Wake()
+    {
+        if (!Idle)
+            return;
+        Idle = false;
+        Woken?.Invoke();
+    }
+
     private static VcpuExit FromAssist(AssistStep step) => new(step switch
     {
         AssistStep.Budget => VcpuExitReason.Budget,
@@ -233,7 +267,7 @@ internal sealed unsafe class Execution : IDisposable
         : [.. _vcpu.LastBranches().Where(branch => branch.To is < MonitorLayout.Base or >= MonitorLayout.Base + MemoryMap.AssistRamSize)];
 
     /// <summary>Flat 32-bit protected mode at the loader's first byte; everything else as after reset (SDM vol. 3, table 10-1).</summary>
-    private static void SetLoaderEntry(CpuState* state, uint signature)
+    private static void SetLoaderEntry(CpuState* state, uint signature, bool bootstrap)
     {
         *state = default;
         state->Rflags = 2;
@@ -247,7 +281,7 @@ internal sealed unsafe class Execution : IDisposable
         state->Ds = state->Es = state->Fs = state->Gs = state->Ss = Flat(0x10, 0xC093);
         state->Ldtr = new SegmentCache { Limit = 0xFFFF, Access = 0x82 };
         state->Tr = new SegmentCache { Limit = 0xFFFF, Access = 0x8B };
-        state->ApicBase = 0xFEE00900;
+        state->ApicBase = bootstrap ? 0xFEE00900 : 0xFEE00800u;
         state->Smbase = X86Cpu.InitialSmbase;
         state->Pat = 0x0007040600070406;
         state->FpuControl = 0x40;

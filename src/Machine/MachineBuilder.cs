@@ -49,6 +49,8 @@ public static class MachineBuilder
             ?? throw new BadInputException($"Unknown CPU model '{options.CpuModel}'; there are {string.Join(", ", CpuModel.All.Select(known => known.Name))}.");
         if (options.MemoryMiB < 1 || (ulong)options.MemoryMiB > MemoryMap.MostRam() >> 20)
             throw new BadInputException($"{options.MemoryMiB} MiB of memory are not possible; give 1 to {MemoryMap.MostRam() >> 20} MiB.");
+        if (options.Vcpus > 1 && !model.Has(CpuFeatures.Apic))
+            throw new BadInputException($"{options.Vcpus} processors need a local APIC, which the CPU model '{model.Name}' lacks; give p3 or x86-64.");
         var firmware = FirmwareSet.Load(new FirmwareRequest(options.Firmware, options.BiosFile, options.Vgabios));
         var owned = new List<IDisposable>();
         try
@@ -111,8 +113,9 @@ public static class MachineBuilder
         var com1 = new Uart16550("COM1", Uart16550.Com1, clock, irq.Connect(4));
         var com2 = new Uart16550("COM2", Uart16550.Com2, clock, irq.Connect(3));
         var lpt1 = new ParallelPort("LPT1", ParallelPort.Lpt1, irq.Connect(7));
-        var door = new MachineDoor(ports, mmio, memory, interrupts, processor: 0) { NumericError = numericError };
-        var vcpu = Own(partition.BindVcpu(0, door));
+        MachineDoor[] doors = [.. pins.Select((_, processor) => new MachineDoor(ports, mmio, memory, interrupts, processor))];
+        doors[0].NumericError = numericError;
+        IVcpu[] vcpus = [.. doors.Select((door, processor) => Own(partition.BindVcpu(processor, door)))];
 
         var pci = new PciBus(ports, mmio, system, layout.RamBelow4G);
         var piix3 = new Piix3(irq);
@@ -123,7 +126,9 @@ public static class MachineBuilder
             PamChanged = region => memory.SetShadow(region.Start, region.Length, region.ReadRam, region.WriteRam),
         };
         bridge.SmramShown = memory.ShowSmram;
-        door.SystemManagement = active => bridge.SystemManagement = active;
+
+        // SMI# goes to the bootstrap processor, the only one whose SMBASE the BIOSes move.
+        doors[0].SystemManagement = active => bridge.SystemManagement = active;
         if (hypervisor.Capabilities.SystemManagement)
             system.SmiRequested = () => pins[0].Execution?.RaiseSmi();
         pci.Add(0, 0, bridge);
@@ -196,18 +201,18 @@ public static class MachineBuilder
             return channel;
         }
 
-        var execution = Own(new Execution(
-            vcpu, partition.Memory, door, monitor,
+        var processors = Own(new Processors([.. vcpus.Select((vcpu, processor) => pins[processor].Execution = new Execution(
+            vcpu, partition.Memory, doors[processor], monitor,
             new AssistOptions
             {
                 Strength = options.Assist,
                 Model = model,
+                Processor = processor,
                 TrapsTableReads = hypervisor.Capabilities.Umip,
                 StoresUnseen = hypervisor.Capabilities.StoresUnseen,
                 Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
             },
-            hypervisor));
-        pins[0].Execution = execution;
+            hypervisor))]));
         return new MachineParts
         {
             Options = options,
@@ -218,10 +223,10 @@ public static class MachineBuilder
             Events = events,
             Ports = ports,
             Mmio = mmio,
-            Door = door,
-            Vcpu = vcpu,
-            Execution = execution,
-            Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => execution.Instructions) : new HostTime(vcpu.KickAfter),
+            Doors = doors,
+            Vcpu = vcpus[0],
+            Processors = processors,
+            Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter),
             System = system,
             SystemPorts = systemPorts,
             Interrupts = interrupts,

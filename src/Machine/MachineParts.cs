@@ -32,11 +32,16 @@ internal sealed class MachineParts : IDisposable
 
     public required MmioBus Mmio { get; init; }
 
-    public required MachineDoor Door { get; init; }
+    /// <summary>One for each processor.</summary>
+    public required IReadOnlyList<MachineDoor> Doors { get; init; }
 
+    /// <summary>The bootstrap processor's.</summary>
+    public MachineDoor Door => Doors[0];
+
+    /// <summary>The bootstrap processor's.</summary>
     public required IVcpu Vcpu { get; init; }
 
-    public required Execution Execution { get; init; }
+    public required Processors Processors { get; init; }
 
     public required IMachineTime Time { get; init; }
 

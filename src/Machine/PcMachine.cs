@@ -38,8 +38,15 @@ public sealed class PcMachine : IDisposable
             _reset = kind;
             Stop();
         };
-        // The bootstrap processor never waits for a SIPI.
-        parts.System.InitRequested = _ => parts.System.RequestReset(ResetKind.Processor, "INIT through the local APIC");
+        parts.System.InitRequested = processor =>
+        {
+            // The bootstrap processor never waits for a SIPI.
+            if (processor == 0)
+                parts.System.RequestReset(ResetKind.Processor, "INIT through the local APIC");
+            else
+                parts.Processors.RequestInit(processor);
+        };
+        parts.System.StartupRequested = parts.Processors.RequestStartup;
         parts.System.PowerOffRequested = source =>
         {
             End ??= new(MachineEndKind.PoweredOff, $"the guest powered off ({source})");
@@ -51,7 +58,7 @@ public sealed class PcMachine : IDisposable
         parts.Clock.DeadlineChanged = deadline =>
         {
             if (_running)
-                Parts.Execution.LimitTo(Time.BudgetUntil(deadline));
+                Parts.Processors.LimitTo(Time.BudgetUntil(deadline));
         };
         if (Time is InstructionTime time)
         {
@@ -114,20 +121,31 @@ public sealed class PcMachine : IDisposable
     /// <summary>Exits of the vCPU by reason and accesses through its door by kind.</summary>
     public IReadOnlyDictionary<string, ulong> ExitCounts()
     {
-        var counts = Parts.Execution.Exits.ToDictionary(exit => exit.Key.ToString(), exit => exit.Value);
-        counts["PortIn"] = Parts.Door.PortReads;
-        counts["PortOut"] = Parts.Door.PortWrites;
-        counts["MmioRead"] = Parts.Door.MmioReads;
-        counts["MmioWrite"] = Parts.Door.MmioWrites;
-        counts["Smi"] = Parts.Execution.Smis;
+        var counts = Parts.Processors.Exits.ToDictionary(exit => exit.Key.ToString(), exit => exit.Value);
+        foreach (var door in Parts.Doors)
+        {
+            Add("PortIn", door.PortReads);
+            Add("PortOut", door.PortWrites);
+            Add("MmioRead", door.MmioReads);
+            Add("MmioWrite", door.MmioWrites);
+        }
+        Add("Smi", Parts.Processors.Smis);
         return counts;
+
+        void Add(string name, ulong count) => counts[name] = counts.GetValueOrDefault(name) + count;
     }
 
     /// <summary>External interrupts taken: irqN by the 8259's input, apicVV by the local APIC's vector; those that never came are left out.</summary>
     public IReadOnlyDictionary<string, ulong> InterruptCounts() => Parts.Interrupts.Counts();
 
     /// <summary>Guest instructions executed so far, wherever.</summary>
-    public ulong Instructions => Parts.Execution.Instructions;
+    public ulong Instructions => Parts.Processors.Instructions;
+
+    /// <summary>Of these, interpreted by the assist's host half.</summary>
+    public ulong AssistInstructions => Parts.Processors.AssistInstructions;
+
+    /// <summary>Of these, executed by the vCPUs themselves in real mode.</summary>
+    public ulong RealModeInstructions => Parts.Processors.RealModeInstructions;
 
     /// <summary>Runs until guest time <paramref name="until"/>, or until the machine has ended or <paramref name="cancel"/> is set.</summary>
     public void Run(long until, CancellationToken cancel = default)
@@ -149,7 +167,7 @@ public sealed class PcMachine : IDisposable
     {
         get
         {
-            var guest = Parts.Execution.Guest;
+            var guest = Parts.Processors.Bootstrap.Guest;
             return (guest->Cr0 & ControlRegisters.Cr0PE) == 0 || (guest->Rflags & Eflags.VM) != 0;
         }
     }
@@ -172,7 +190,7 @@ public sealed class PcMachine : IDisposable
     /// <summary>Makes a run of another thread look at its cancellation.</summary>
     public void Kick()
     {
-        Parts.Execution.Kick();
+        Parts.Processors.Kick();
         Parts.Wake.Set();
     }
 
@@ -189,12 +207,12 @@ public sealed class PcMachine : IDisposable
         }
         if (kind == ResetKind.Hard)
         {
-            Parts.Execution.PowerOn();
+            Parts.Processors.PowerOn();
             return;
         }
-        Parts.Execution.Init();
-        if (Parts.Interrupts.LocalApics is [var bootstrap, ..])
-            bootstrap.InitReset();
+        Parts.Processors.Init();
+        foreach (var apic in Parts.Interrupts.LocalApics)
+            apic.InitReset();
     }
 
     public void Dispose() => Parts.Dispose();
@@ -202,7 +220,7 @@ public sealed class PcMachine : IDisposable
     private void Step(long deadline)
     {
         _running = true;
-        var exit = Parts.Execution.Run(Time.BudgetUntil(deadline));
+        var exit = Parts.Processors.Run(Time.BudgetUntil(deadline));
         _running = false;
         switch (exit.Reason)
         {
@@ -210,10 +228,10 @@ public sealed class PcMachine : IDisposable
                 Idle(deadline);
                 break;
             case VcpuExitReason.Shutdown:
-                End ??= new(MachineEndKind.TripleFault, $"triple fault at {Parts.Execution.Where()}");
+                End ??= new(MachineEndKind.TripleFault, $"triple fault at {Parts.Processors.Current.Where()}");
                 break;
             case VcpuExitReason.EmulationFailure:
-                End ??= new(MachineEndKind.UnsupportedOpcode, $"unsupported opcode {Convert.ToHexString(exit.Bytes ?? [])} at {Parts.Execution.Where()}");
+                End ??= new(MachineEndKind.UnsupportedOpcode, $"unsupported opcode {Convert.ToHexString(exit.Bytes ?? [])} at {Parts.Processors.Current.Where()}");
                 break;
             case VcpuExitReason.Budget:
             case VcpuExitReason.Stopped:
@@ -226,16 +244,16 @@ public sealed class PcMachine : IDisposable
         }
     }
 
-    private unsafe void Idle(long deadline)
+    private void Idle(long deadline)
     {
-        if ((Parts.Execution.Guest->Rflags & Eflags.IF) == 0)
+        if (!Parts.Processors.CanBeWoken)
         {
-            End ??= new(MachineEndKind.Hang, string.Create(CultureInfo.InvariantCulture, $"HLT with IF=0 at {Parts.Execution.Where()}"));
+            End ??= new(MachineEndKind.Hang, string.Create(CultureInfo.InvariantCulture, $"HLT with IF=0 at {Parts.Processors.Current.Where()}"));
             return;
         }
         if (deadline == long.MaxValue)
         {
-            End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Parts.Execution.Where()}");
+            End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Parts.Processors.Current.Where()}");
             return;
         }
         PassUntil(deadline);
@@ -257,12 +275,12 @@ public sealed class PcMachine : IDisposable
         Parts.Wake.Reset();
         IdleTime += Time.Now - before;
         if (Time is InstructionTime)
-            Parts.Execution.PassTicks((ulong)((Time.Now / InstructionTime.NanosecondsPerInstruction) - (before / InstructionTime.NanosecondsPerInstruction)));
+            Parts.Processors.PassTicks((ulong)((Time.Now / InstructionTime.NanosecondsPerInstruction) - (before / InstructionTime.NanosecondsPerInstruction)));
     }
 
     private void Stop()
     {
         if (_running)
-            Parts.Execution.RequestStop();
+            Parts.Processors.RequestStop();
     }
 }

@@ -25,6 +25,7 @@ internal static class BootCommand
     private static readonly Option<string> Assist = new Option<string>("--assist") { Description = "who executes real-mode code", DefaultValueFactory = _ => "vm86" }.AcceptOnlyFromAmong("vm86", "full", "native");
     private static readonly Option<string> Firmware = new Option<string>("--firmware") { Description = "firmware set", DefaultValueFactory = _ => "bochs" }.AcceptOnlyFromAmong("bochs", "seabios");
     private static readonly Option<string> Cpu = new("--cpu") { Description = "CPU model: 486, pentium, p3, x86-64", DefaultValueFactory = _ => "p3" };
+    private static readonly Option<int> Cpus = new("--cpus") { Description = "number of processors", DefaultValueFactory = _ => 1 };
     private static readonly Option<string?> Bios = new("--bios") { Description = "raw rombios image of 64, 128 or 256 KiB" };
     private static readonly Option<string> Vgabios = new("--vgabios") { Description = "std, cirrus or a file", DefaultValueFactory = _ => "std" };
     private static readonly Option<string?> Serial = new("--serial") { Description = "where COM1 goes: a file, or - for standard output" };
@@ -45,7 +46,7 @@ internal static class BootCommand
     {
         var command = new Command("boot", "Boots one VM with no farm around it.")
         {
-            Floppy, Disk, Cdrom, Order, BootMenu, Memory, Backend, Assist, Firmware, Cpu, Bios, Vgabios, Serial, Debugcon, Expect, Type, Script, Timeout,
+            Floppy, Disk, Cdrom, Order, BootMenu, Memory, Backend, Assist, Firmware, Cpu, Cpus, Bios, Vgabios, Serial, Debugcon, Expect, Type, Script, Timeout,
             GuestTimeout, ScreenText, Screenshot, Report, Write, Nic, Refuse,
         };
         command.SetAction(Run);
@@ -60,6 +61,7 @@ internal static class BootCommand
             {
                 MemoryMiB = Bounded(parsed.GetValue(Memory), 1, 64512, "--memory"),
                 CpuModel = parsed.GetValue(Cpu)!,
+                Vcpus = Bounded(parsed.GetValue(Cpus), 1, MonitorLayout.MaxProcessors, "--cpus"),
                 Assist = Enum.Parse<AssistStrength>(parsed.GetValue(Assist)!, ignoreCase: true),
                 Firmware = parsed.GetValue(Firmware)!,
                 BiosFile = parsed.GetValue(Bios),

@@ -103,6 +103,9 @@ public sealed record GuestPlan
     /// <summary>Limit in the host's time, after which the worker ends the child.</summary>
     [Id(10)] public double HostLimitSeconds { get; init; }
     [Id(11)] public string? Vga { get; init; }
+
+    /// <summary>Number of processors.</summary>
+    [Id(20)] public int Cpus { get; init; } = 1;
 }
 
 /// <summary>A guest with what its kinds run: one entry of the catalogue.</summary>

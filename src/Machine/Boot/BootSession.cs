@@ -169,19 +169,21 @@ public sealed class BootSession : IDisposable
 
     private unsafe StallSample Sample()
     {
-        var guest = _machine.Parts.Execution.Guest;
+        var guest = _machine.Parts.Processors.Bootstrap.Guest;
         var pic = _machine.Pic;
-        var door = _machine.Parts.Door;
+        var doors = _machine.Parts.Doors;
         var ports = _machine.Parts.Ports;
         return new StallSample(
             _machine.Time.Now, guest->Cs.Base + guest->Rip, guest->Cs.Selector, guest->Rip, (guest->Rflags & Eflags.IF) != 0,
-            (ushort)(pic.Requests & ~pic.Masked), pic.InService, door.InterruptsTaken,
-            ports.UnmappedReads, ports.UnmappedPort, door.PortReads + door.PortWrites + door.MmioReads + door.MmioWrites, _machine.IdleTime);
+            (ushort)(pic.Requests & ~pic.Masked), pic.InService, Sum(static door => door.InterruptsTaken),
+            ports.UnmappedReads, ports.UnmappedPort, Sum(static door => door.PortReads + door.PortWrites + door.MmioReads + door.MmioWrites), _machine.IdleTime);
+
+        ulong Sum(Func<MachineDoor, ulong> part) => doors.Aggregate(0ul, (sum, door) => sum + part(door));
     }
 
     private BootReport Report(BootOutcome outcome, string reason, Stall? stall = null)
     {
-        var execution = _machine.Parts.Execution;
+        var processors = _machine.Parts.Processors;
         var screen = _machine.Screen.Capture();
         return new BootReport
         {
@@ -196,15 +198,15 @@ public sealed class BootSession : IDisposable
             GuestSeconds = _machine.Time.Now / 1e9,
             HostSeconds = _host.Elapsed.TotalSeconds,
             Instructions = _machine.Instructions,
-            AssistInstructions = execution.AssistInstructions,
-            RealModeInstructions = _machine.Vcpu.RealModeInstructions,
+            AssistInstructions = processors.AssistInstructions,
+            RealModeInstructions = processors.RealModeInstructions,
             Stall = stall,
             FurthestPhase = _phases.Furthest,
             Phases = _phases.Reached,
             Exits = _machine.ExitCounts(),
-            AssistTraps = execution.Assist.TrapsByMnemonic.ToDictionary(entry => entry.Key, entry => (ulong)entry.Value),
-            AssistTrapsTotal = (ulong)execution.Assist.Traps,
-            UnsupportedOpcodes = execution.UnsupportedOpcodes,
+            AssistTraps = processors.Traps,
+            AssistTrapsTotal = processors.Traps.Aggregate(0ul, static (sum, trap) => sum + trap.Value),
+            UnsupportedOpcodes = processors.UnsupportedOpcodes,
             Interrupts = _machine.InterruptCounts(),
             PostCodes = _machine.SystemPorts.PostCodes,
             Screen = screen.Text?.ToText().Split('\n') ?? [],

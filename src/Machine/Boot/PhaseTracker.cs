@@ -51,7 +51,7 @@ public sealed class PhaseTracker
     /// <summary>Looks at the machine between two slices of its run.</summary>
     public unsafe void Sample()
     {
-        var state = _machine.Parts.Execution.Guest;
+        var state = _machine.Parts.Processors.Bootstrap.Guest;
         ulong linear = state->Cs.Base + state->Rip;
         bool paragraphs = (state->Cr0 & ControlRegisters.Cr0PE) == 0 || (state->Rflags & Eflags.VM) != 0;
         if (_machine.SystemPorts.PostCodes.Count > 0 || (paragraphs && linear is >= 0xE0000 and < 0x100000))
@@ -79,7 +79,7 @@ public sealed class PhaseTracker
 
     private void Progress(GuestProgress progress)
     {
-        if (_machine.Parts.Execution.Progress < progress)
-            _machine.Parts.Execution.Progress = progress;
+        if (_machine.Parts.Processors.Bootstrap.Progress < progress)
+            _machine.Parts.Processors.Bootstrap.Progress = progress;
     }
 }

@@ -89,6 +89,7 @@ public sealed partial class MachineRunner : IVmRunner
             {
                 MemoryMiB = job.Stack.MemoryMiB ?? plan.MemoryMiB,
                 CpuModel = job.Stack.CpuModel ?? plan.CpuModel ?? "p3",
+                Vcpus = plan.Cpus,
                 Assist = Enum.Parse<Assist.Monitor.AssistStrength>(job.Stack.Assist.ToString()),
                 Firmware = job.Stack.Firmware.ToString().ToLowerInvariant(),
                 Vgabios = plan.Vga ?? "std",

@@ -1,4 +1,5 @@
 using Farm.Assist.Cpu;
+using Farm.Assist.Monitor;
 using Farm.Assist.Reports;
 
 namespace Farm.Machine.Hypervisors.Soft;
@@ -18,7 +19,7 @@ public sealed class SoftHypervisor : IHypervisor
         InterceptsCr0 = true,
         VirtualTime = true,
         LongMode = true,
-        MaxVcpus = 1,
+        MaxVcpus = MonitorLayout.MaxProcessors,
         Umip = true,
     };
 
@@ -27,7 +28,7 @@ public sealed class SoftHypervisor : IHypervisor
     public IPartition CreatePartition(PartitionOptions options)
     {
         if (options.Vcpus > Capabilities.MaxVcpus)
-            throw new HostException($"The soft backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
+            throw new HostException($"The soft backend runs at most {Capabilities.MaxVcpus} vCPUs; {options.Vcpus} were asked for.");
         return new SoftPartition(options);
     }
 }
@@ -39,7 +40,7 @@ internal sealed class SoftPartition(PartitionOptions options) : IPartition
 
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, options.Vcpus);
         return new SoftVcpu(Memory, door, options, index);
     }
 
