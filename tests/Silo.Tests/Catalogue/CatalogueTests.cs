@@ -88,7 +88,7 @@ public sealed class CatalogueTests
 
     [Theory]
     [InlineData("memory: 8", "memroy: 8", "tiny.yaml:4: A guest has no 'memroy'")]
-    [InlineData("memory: 8", "memory: lots", "tiny.yaml:4: memory 'lots' has to be a number from 1 to 65536.")]
+    [InlineData("memory: 8", "memory: lots", "tiny.yaml:4: memory 'lots' has to be a number from 1 to 64512.")]
     [InlineData("id: tiny", "id: Tiny!", "tiny.yaml:1: id 'Tiny!' has to be")]
     [InlineData("id: tiny", "id: other", "tiny.yaml:1: id 'other' has to be the file's name, 'tiny'.")]
     [InlineData("kind: floppy\n    sha256", "kind: tape\n    sha256", "tiny.yaml:7: kind 'tape' has to be one of floppy, disk, cdrom.")]
