@@ -62,17 +62,20 @@ public sealed class PcMachine : IDisposable
         };
         if (Time is InstructionTime time)
         {
-            parts.Door.BusCycle = () =>
+            foreach (var door in parts.Doors)
             {
-                time.Pass(InstructionTime.NanosecondsPerBusCycle);
-                parts.Execution.Spend(InstructionTime.NanosecondsPerBusCycle / InstructionTime.NanosecondsPerInstruction);
-            };
-            parts.Door.Waiting = () =>
-            {
-                _wait = _polling.Poll(Time.Now);
-                if (_wait > 0)
-                    Stop();
-            };
+                door.BusCycle = () =>
+                {
+                    time.Pass(InstructionTime.NanosecondsPerBusCycle);
+                    parts.Processors.Spend(InstructionTime.NanosecondsPerBusCycle / InstructionTime.NanosecondsPerInstruction);
+                };
+                door.Waiting = () =>
+                {
+                    _wait = parts.Processors.Alone ? _polling.Poll(Time.Now) : 0;
+                    if (_wait > 0)
+                        Stop();
+                };
+            }
         }
         Reset(ResetKind.Hard);
     }

@@ -113,6 +113,32 @@ internal sealed unsafe class Processors : IDisposable
         Current.LimitTo(instructions);
     }
 
+    /// <summary>For the door: so many ticks of guest time pass within the instruction in execution, and the present run ends that much earlier.</summary>
+    public void Spend(ulong ticks)
+    {
+        if (_all.Length == 1)
+        {
+            Bootstrap.Spend(ticks);
+            return;
+        }
+        PassTicks(ticks);
+        ulong now = Instructions;
+        if (now < _end)
+            LimitTo(_end - now - Math.Min(_end - now, ticks));
+    }
+
+    /// <summary>At most one processor has anything to execute.</summary>
+    public bool Alone
+    {
+        get
+        {
+            if (_all.Length == 1)
+                return true;
+            _ = Next(out bool alone);
+            return alone;
+        }
+    }
+
     /// <summary>Ends the present run after the instruction in execution.</summary>
     public void RequestStop() => Current.RequestStop();
 
