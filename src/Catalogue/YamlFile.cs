@@ -10,6 +10,7 @@ internal sealed class YamlFile
 {
     private const int LargestFile = 1 << 20;
     private const int MaximumDepth = 20;
+    private const int LongestMessage = 500;
 
     private readonly string[] _lines;
     private readonly List<string> _errors = [];
@@ -54,7 +55,8 @@ internal sealed class YamlFile
         return (file, null);
     }
 
-    public void Error(YamlNode at, string message) => _errors.Add($"{Path}:{at.Start.Line}: {message}");
+    public void Error(YamlNode at, string message) =>
+        _errors.Add($"{Path}:{at.Start.Line}: {(message.Length <= LongestMessage ? message : message[..LongestMessage] + "...")}");
 
     /// <summary>The mapping's children by key; a key that is not among <paramref name="known"/> is an error.</summary>
     public Dictionary<string, YamlNode> Keys(YamlNode node, string what, params string[] known)

@@ -65,6 +65,11 @@ public sealed class ScriptPattern
 {
     public const int MaximumLength = 4096;
 
+    /// <summary>Bound on the automaton of a pattern; nested counts ((a{1000}){1000}) would be matched in linear time but without bound on memory.</summary>
+    private const int MaximumAutomaton = 50_000;
+
+    static ScriptPattern() => AppContext.SetData("REGEX_NONBACKTRACKING_MAX_AUTOMATA_SIZE", MaximumAutomaton);
+
     /// <exception cref="BadInputException">It is no regular expression, or one that cannot be matched in linear time.</exception>
     public ScriptPattern(string pattern)
     {

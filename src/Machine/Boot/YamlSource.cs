@@ -10,6 +10,7 @@ internal sealed class YamlSource(string name)
 {
     private const int MaximumDepth = 16;
     private const int MaximumNodes = 20_000;
+    private const int LongestMessage = 500;
 
     /// <exception cref="BadInputException">Not YAML, or beyond the bounds.</exception>
     public YamlNode Load(string text, int maximumLength)
@@ -31,7 +32,7 @@ internal sealed class YamlSource(string name)
         }
     }
 
-    public BadInputException Error(YamlNode node, string message) => new($"{Place(node.Start)}: {message}");
+    public BadInputException Error(YamlNode node, string message) => new($"{Place(node.Start)}: {(message.Length <= LongestMessage ? message : message[..LongestMessage] + "...")}");
 
     private static string Innermost(Exception e) => (e.InnerException ?? e).Message;
 

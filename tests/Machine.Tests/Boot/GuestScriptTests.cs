@@ -49,6 +49,20 @@ public sealed class GuestScriptTests
     }
 
     [Theory]
+    [InlineData("((((a{0,1000}){0,1000}){0,1000}){0,1000})")]
+    [InlineData("(.{1,1000}x){1,1000}$")]
+    public void A_pattern_whose_automaton_would_fill_memory_is_refused(string pattern) =>
+        Assert.Contains("too large", Assert.Throws<BadInputException>(() => new ScriptPattern(pattern)).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("(a+)+$")]
+    [InlineData("(a|aa)+$")]
+    [InlineData("(.*)*x")]
+    [InlineData("^(([a-z])+.)+[A-Z]([a-z])+$")]
+    public void A_pattern_that_backtracks_elsewhere_is_matched_in_linear_time(string pattern) =>
+        Assert.DoesNotMatch(new ScriptPattern(pattern).Regex, new string('a', 60_000) + "!");
+
+    [Theory]
     [InlineData("steps: [ { expect: 'x' } ]\nlimit: 3", "t.yaml:2:1: unknown key 'limit'")]
     [InlineData("steps:\n  - expect: x\n    timout: 3", "t.yaml:3:5: unknown key 'timout' in the step 'expect'; known: expect, on, timeout, anywhere")]
     [InlineData("steps:\n  - expct: x", "t.yaml:2:5: a step does one thing")]
