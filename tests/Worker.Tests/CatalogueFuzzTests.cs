@@ -31,6 +31,32 @@ public sealed partial class CatalogueFuzzTests
         });
     }
 
+    [Fact]
+    public void A_mutated_script_is_read_or_refused_with_its_place()
+    {
+        var scripts = GuestCatalogue.Load(Path.Combine(ProjectRoot(), "guests")).SelectMany(entry => entry.Plans).Select(plan => plan.Script).ToList();
+        FuzzBudget.Run(2, random =>
+        {
+            foreach (string script in scripts)
+            {
+                string text = Mutate(random, script);
+                try
+                {
+                    GuestScript.Parse(text, "script.yaml");
+                }
+                catch (BadInputException e)
+                {
+                    Assert.True(Place().IsMatch(e.Message), $"{e.Message}\n{text}");
+                    Assert.InRange(e.Message.Length, 10, LongestError);
+                }
+                catch (Exception e)
+                {
+                    Assert.Fail($"{e}\n{text}");
+                }
+            }
+        });
+    }
+
     [Theory]
     [InlineData("disk:\n  boot: {0}", "acdacdacdX")] // a check for repeated letters must not backtrack
     [InlineData("id: {0}", "a")]
@@ -124,6 +150,6 @@ public sealed partial class CatalogueFuzzTests
         return folder;
     }
 
-    [GeneratedRegex(@"^[a-z0-9.-]+\.yaml(:\d+)?: .+", RegexOptions.Singleline)]
+    [GeneratedRegex(@"^[a-z0-9.-]+\.yaml(:\d+){0,2}: .+", RegexOptions.Singleline)]
     private static partial Regex Place();
 }

@@ -30,6 +30,11 @@ internal sealed class YamlSource(string name)
         {
             throw new BadInputException($"{Place(e.Start)}: not valid YAML: {Innermost(e)}", e);
         }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
+        {
+            // the scanner's own answer to some texts that break off
+            throw new BadInputException($"{name}:1:1: not valid YAML: it breaks off inside a bracket or a quote.", e);
+        }
     }
 
     public BadInputException Error(YamlNode node, string message) => new($"{Place(node.Start)}: {(message.Length <= LongestMessage ? message : message[..LongestMessage] + "...")}");

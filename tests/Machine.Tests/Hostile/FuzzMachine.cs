@@ -221,7 +221,7 @@ internal sealed partial class FuzzMachine : IDisposable
 
     private void Configure()
     {
-        (int slot, int function) = _random.Next(6) switch { 0 => (0, 0), 1 => (1, 0), 2 => (1, 1), 3 => (1, 3), 4 => (2, 0), _ => (_random.Next(32), _random.Next(8)) };
+        (int slot, int function) = _random.Next(6) switch { 0 => (0, 0), 1 => (1, 0), 2 => (1, 1), 3 => (1, 3), 4 => (2, 0), _ => (_random.Next(8), _random.Next(2)) };
         int register = _random.Next(3) == 0 ? 4 * _random.Next(4, 11) : 4 * _random.Next(64);
         Out(0xCF8, 0x80000000 | (uint)slot << 11 | (uint)function << 8 | (uint)register, 4);
         if (_random.Next(2) == 0)
