@@ -166,6 +166,8 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
         }
     }
 
+    public byte TaskPriority { get; set; }
+
     public uint ReadPort(ushort port, int size)
     {
         PortReads.Add((port, size));

@@ -13,9 +13,6 @@ namespace Farm.Backends.Tests.WhpStandIn;
 /// </summary>
 internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
 {
-    /// <summary>Instructions between two looks for an NMI window.</summary>
-    private const ulong Slice = 100;
-
     private readonly StandInPartition _partition;
     private readonly StandInHost _host;
     private readonly X86Cpu _cpu;
@@ -170,7 +167,7 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 return WhvRunVpExitReason.X64InterruptWindow;
             }
             _cpu.InterruptLine = (_notifications & WhvBits.NotifyInterrupt) != 0;
-            var stop = _cpu.Run((_notifications & WhvBits.NotifyNmi) != 0 ? Slice : ulong.MaxValue);
+            var stop = _cpu.Run((_notifications & WhvBits.NotifyNmi) != 0 ? 1ul : ulong.MaxValue);
             Describe(context, state->Rip, 0);
             switch (stop)
             {
@@ -325,7 +322,14 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 context->CpuidAccess = new() { Rax = state->Gpr[0], Rcx = state->Gpr[1], Rdx = state->Gpr[2], Rbx = state->Gpr[3], DefaultResultRax = a, DefaultResultRbx = b, DefaultResultRcx = c, DefaultResultRdx = d };
                 return WhvRunVpExitReason.X64Cpuid;
             case Code.Rdmsr or Code.Wrmsr:
-                if ((_partition.Exits & WhvBits.ExitsX64Msr) == 0 || _cpu.Cpl != 0
+                bool exits = (_partition.Exits & WhvBits.ExitsX64Msr) != 0;
+                if (!exits && !IsPlatformMsr(ecx) && (_partition.Exceptions & (1 << Vectors.GP)) != 0)
+                {
+                    // The platform's own answer to what it does not know.
+                    context->VpException = new() { ExceptionType = Vectors.GP, ExceptionInfo = WhvBits.ExceptionErrorCodeValid };
+                    return WhvRunVpExitReason.Exception;
+                }
+                if (!exits || _cpu.Cpl != 0
                     || (IsPlatformMsr(ecx) && !(ecx == 0x1B && _cpu.UnsupportedCode == Code.Wrmsr && (_partition.MsrExits & WhvBits.MsrsApicBaseWrite) != 0)))
                     return null;
                 context->MsrAccess = new() { AccessInfo = _cpu.UnsupportedCode == Code.Wrmsr ? WhvBits.MsrIsWrite : 0, MsrNumber = ecx, Rax = state->Gpr[0], Rdx = state->Gpr[2] };

@@ -30,7 +30,8 @@ internal sealed unsafe partial class WhpVcpu
         _cpu.RequestStop();
     }
 
-    private VcpuExit? Emulate()
+    /// <param name="carryOn">A few instructions more may follow.</param>
+    private VcpuExit? Emulate(bool carryOn = false)
     {
         if (LeftProtectedMode)
             return new(VcpuExitReason.RealModeEntered);
@@ -48,7 +49,7 @@ internal sealed unsafe partial class WhpVcpu
         if (_eventPending)
             DeliverPendingEvent();
         else
-            stop = Emulate(state, paged);
+            stop = Interpret(state, carryOn && !paged && !_interruptLine);
         _emulating = false;
         state->TscOffset += _cpu.InstructionCount;
         return stop switch
@@ -61,15 +62,15 @@ internal sealed unsafe partial class WhpVcpu
     }
 
     /// <summary>
-    /// The instruction at RIP; without paging also a few behind it. With paging that would lose what they flush from the processor's TLB.
+    /// The instruction at RIP, and a few behind it. With paging they are left alone: what they flush from the TLB must be the processor's.
     /// </summary>
-    private StopReason Emulate(CpuState* state, bool paged)
+    private StopReason Interpret(CpuState* state, bool carryOn)
     {
         ulong rip = state->Rip;
         var stop = _cpu.StepOne();
         for (int i = 1; stop == StopReason.Budget && state->Rip == rip && !_endEmulation && i < MostIterations; i++)
-            stop = paged ? _cpu.StepOne() : _cpu.Run(Batch);
-        if (!paged && stop == StopReason.Budget && !_endEmulation)
+            stop = carryOn ? _cpu.Run(Batch) : _cpu.StepOne();
+        if (carryOn && stop == StopReason.Budget && !_endEmulation)
             stop = _cpu.Run(Batch);
         // A single-step trap that is due does not show in the state.
         while (_cpu.EventPending && stop is StopReason.Budget or StopReason.Stopped && state->Activity == Activity.Active)

@@ -133,6 +133,7 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
             case WhvRunVpExitReason.X64IoPortAccess:
                 return HandlePort();
             case WhvRunVpExitReason.MemoryAccess:
+                return Emulate(carryOn: true);
             case WhvRunVpExitReason.X64Cpuid:
             case WhvRunVpExitReason.X64MsrAccess:
             case WhvRunVpExitReason.X64Rdtsc:
