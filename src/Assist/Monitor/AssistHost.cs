@@ -76,6 +76,9 @@ public sealed unsafe partial class AssistHost : IDisposable
     /// <summary>The interpreter runs: what passes the door is not the processor's.</summary>
     private bool _interpreting;
 
+    /// <summary>The interpreter has the guest at the moment: what passes the door is its doing.</summary>
+    public bool IsInterpreting => _interpreting;
+
     /// <param name="memory">The machine's map, with the monitor's RAM in it.</param>
     /// <param name="door">The machine's door; it asks <see cref="TryCall"/> and <see cref="TranslateVector"/>.</param>
     public AssistHost(PhysicalMemory memory, ICpuDoor door, MonitorImage image, AssistOptions options)

@@ -15,6 +15,9 @@ public sealed class PortBus
 
     public PortBus(EventLog events) => _events = events;
 
+    /// <summary>Sees each read after it was done and each write before: owner (null: nobody), port, size, value, true for a write. Wide accesses come in the parts that devices see.</summary>
+    public Action<PortMapping?, ushort, int, uint, bool>? Observer { get; set; }
+
     public IReadOnlyList<PortMapping> Mappings => _mappings;
 
     /// <summary>Overlaps found so far, one sentence each; a MachineBuilder refuses to run with any.</summary>
@@ -102,7 +105,9 @@ public sealed class PortBus
         if (size > owner.Width)
             return ReadSplit(port, size, owner.Width);
         owner.Reads++;
-        return owner.Device.ReadPort(port, size) & Mask(size);
+        uint value = owner.Device.ReadPort(port, size) & Mask(size);
+        Observer?.Invoke(owner, port, size, value, false);
+        return value;
     }
 
     public void Write(ushort port, uint value, int size)
@@ -122,6 +127,7 @@ public sealed class PortBus
         else
         {
             owner.Writes++;
+            Observer?.Invoke(owner, port, size, value & Mask(size), true);
             owner.Device.WritePort(port, value & Mask(size), size);
         }
     }

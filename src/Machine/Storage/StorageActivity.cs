@@ -25,6 +25,11 @@ public sealed class UnitActivity
     public long MediumChanges { get; internal set; }
 }
 
+/// <param name="unit">Name of the drive.</param>
+/// <param name="sector">First sector.</param>
+/// <param name="data">Whole sectors.</param>
+public delegate void SectorsWrittenHandler(string unit, long sector, ReadOnlySpan<byte> data);
+
 /// <summary>
 /// Counts accesses by drive and hashes all writes in their order, so that two runs can be compared without keeping their disks.
 /// </summary>
@@ -40,6 +45,9 @@ public sealed class StorageActivity(IVirtualClock clock) : ISectorEvents, IDispo
 
     public bool AnyWrite { get; private set; }
 
+    /// <summary>Sees each write: drive, first sector, data.</summary>
+    public SectorsWrittenHandler? Observer { get; set; }
+
     /// <summary>SHA-256 over every write so far: drive, sector, data. The hash goes on.</summary>
     public string WriteHash => Convert.ToHexStringLower(_writes.GetCurrentHash());
 
@@ -54,6 +62,7 @@ public sealed class StorageActivity(IVirtualClock clock) : ISectorEvents, IDispo
 
     public void Written(string unit, long sector, ReadOnlySpan<byte> data)
     {
+        Observer?.Invoke(unit, sector, data);
         UnitActivity activity = Unit(unit);
         long now = clock.Now;
         if (activity.FirstWrite < 0)

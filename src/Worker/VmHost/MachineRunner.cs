@@ -56,7 +56,8 @@ public sealed partial class MachineRunner : IVmRunner
     }
 
     /// <summary>The machine that the plan asks for, media by their files, blank disks as sparse files in the run's folder.</summary>
-    private static BootRequest Request(VmJob job)
+    /// <exception cref="BadInputException">The plan cannot be built.</exception>
+    public static BootRequest Request(VmJob job)
     {
         var plan = job.Plan;
         var floppies = new List<string?>();

@@ -1,0 +1,139 @@
+using Farm.Assist.Monitor;
+using Farm.Machine.Boot;
+using Farm.Machine.Divergence;
+using Farm.Machine.Hypervisors;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Farm.Machine.Tests.Divergence;
+
+/// <summary>
+/// A boot sector that prints, waits for timer ticks, polls the clock and writes to its floppy, run twice: alike by different
+/// strengths, and each kind of difference found where there is one.
+/// </summary>
+public sealed class DivergenceTests : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("farm-diverge-test-");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Theory]
+    [InlineData(AssistStrength.Vm86, AssistStrength.Native)]
+    [InlineData(AssistStrength.Full, AssistStrength.Vm86)]
+    public void Strengths_are_alike_although_interrupts_come_at_other_instructions(AssistStrength first, AssistStrength second)
+    {
+        var report = Find(Request(first, Image('A')), Request(second, Image('A')));
+        Assert.True(report.Alike, report.Describe());
+        Assert.NotEqual(report.First.Report.Instructions, report.Second.Report.Instructions);
+        Assert.True(report.First.Events > 1000);
+    }
+
+    [Fact]
+    public void Another_memory_size_is_found_where_the_bios_reads_it()
+    {
+        var report = Find(Request(AssistStrength.Vm86, Image('A')), Request(AssistStrength.Vm86, Image('A'), memory: 8));
+        Assert.False(report.Alike);
+        Assert.Equal("MC146818", report.Streams[0].Stream);
+        Assert.StartsWith("in 071h[31h]", report.Streams[0].First!.Value.What(), StringComparison.Ordinal);
+        Assert.Contains("First difference: MC146818", report.Describe(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_disk_write_and_a_screen_that_differ_are_found()
+    {
+        var report = Find(Request(AssistStrength.Vm86, Image('A')), Request(AssistStrength.Vm86, Image('B')));
+        var write = Assert.Single(report.Streams, stream => stream.Stream == "disk writes of fd0");
+        Assert.StartsWith("write of 512 bytes at sector 9,", write.First!.Value.What(), StringComparison.Ordinal);
+        Assert.Equal("the end", report.Screen!.Moment);
+        Assert.EndsWith("AAA", report.Screen.First, StringComparison.Ordinal);
+        Assert.EndsWith("BBB", report.Screen.Second, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_refused_opcode_differs_in_the_outcome()
+    {
+        var refusing = Request(AssistStrength.Vm86, Image('A'));
+        refusing = refusing with { Machine = refusing.Machine with { Refuse = ["Hlt"] } };
+        var report = Find(refusing, Request(AssistStrength.Native, Image('A')));
+        Assert.True(report.Outcomes);
+        Assert.False(report.Alike);
+        Assert.Contains("unsupported opcode", report.Describe(), StringComparison.Ordinal);
+    }
+
+    private DivergenceReport Find(BootRequest first, BootRequest second)
+    {
+        try
+        {
+            return DivergenceReport.Find(new("a", first), new("b", second), _folder.FullName, [], TestContext.Current.CancellationToken);
+        }
+        catch (Exception e) when (e is BadInputException or HostException or IOException)
+        {
+            Assert.Skip($"No firmware to boot with: {e.Message}");
+            throw;
+        }
+    }
+
+    private BootRequest Request(AssistStrength strength, byte[] image, int memory = 16)
+    {
+        string floppy = Path.Combine(_folder.FullName, $"{Guid.NewGuid():N}.img");
+        File.WriteAllBytes(floppy, image);
+        return new BootRequest
+        {
+            Machine = new MachineOptions { MemoryMiB = memory, Assist = strength, Floppies = [floppy], Order = "a" },
+            Backend = "soft",
+            Script = new GuestScript { Steps = [ScriptStep.Expect("DONE ...")] },
+            GuestTimeout = TimeSpan.FromSeconds(60),
+        };
+    }
+
+    private static byte[] Image(char mark)
+    {
+        var a = new Assembler(16);
+        Label wait = a.CreateLabel(), poll = a.CreateLabel(), stop = a.CreateLabel();
+        a.xor(ax, ax);
+        a.mov(ds, ax);
+        a.mov(es, ax);
+        a.mov(ss, ax);
+        a.mov(sp, 0x7C00);
+        a.sti();
+        a.mov(cx, 6);
+        a.Label(ref wait);
+        a.hlt();
+        a.loop(wait);
+
+        // Until the clock's seconds show an update: a poll whose length is a matter of time.
+        a.Label(ref poll);
+        a.mov(al, 0x0A);
+        a.@out(0x70, al);
+        a.@in(al, 0x71);
+        a.test(al, 0x80);
+        a.je(poll);
+
+        // Sector 10 of the first track.
+        a.mov(di, 0x1000);
+        a.mov(cx, 256);
+        a.mov(ax, (short)(mark << 8 | mark));
+        a.rep.stosw();
+        a.mov(ax, 0x0301);
+        a.mov(bx, 0x1000);
+        a.mov(cx, 10);
+        a.xor(dx, dx);
+        a.@int(0x13);
+        foreach (char c in $"DONE {mark}{mark}{mark}")
+        {
+            a.mov(ax, (short)(0x0E00 | c));
+            a.xor(bx, bx);
+            a.@int(0x10);
+        }
+        a.Label(ref stop);
+        a.hlt();
+        a.jmp(stop);
+        using var stream = new MemoryStream();
+        a.Assemble(new StreamCodeWriter(stream), 0x7C00);
+        byte[] image = new byte[1440 * 1024];
+        stream.ToArray().CopyTo(image, 0);
+        image[510] = 0x55;
+        image[511] = 0xAA;
+        return image;
+    }
+}
