@@ -298,7 +298,21 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
             if (state->Shadow != InterruptShadow.None)
                 return "an event in an interrupt shadow";
         }
-        return (state->Cr0 & ControlRegisters.Cr0PE) == 0 ? null : VmxGuestState.Check(state);
+        if ((state->Cr0 & ControlRegisters.Cr0PE) == 0)
+            return null;
+        // An unrestricted guest's RPLs are not looked at, and its CS may still be that of real mode (SDM 27.3.1.2).
+        CpuState relaxed = *state;
+        if ((state->Rflags & Eflags.VM) == 0)
+        {
+            foreach (WhvRegister name in (WhvRegister[])[WhvRegister.Es, WhvRegister.Ss, WhvRegister.Ds, WhvRegister.Fs, WhvRegister.Gs])
+                WithRpl(ref (&relaxed.Es)[name - WhvRegister.Es], (&relaxed.Es)[name - WhvRegister.Es].Dpl);
+            WithRpl(ref relaxed.Cs, relaxed.Ss.Dpl);
+            if (relaxed.Cs.Type == 3 && relaxed.Cs.Dpl == 0)
+                relaxed.Cs.Access |= 8;
+        }
+        return VmxGuestState.Check(&relaxed);
+
+        static void WithRpl(ref SegmentCache segment, int rpl) => segment.Selector = (ushort)((segment.Selector & ~3) | rpl);
     }
 
     private bool Intercepts(Code code) => !_allowed
