@@ -6,16 +6,17 @@ debian_installer() {
     images=$work/root/usr/lib/debian-installer/images/12/$architecture/text/debian-installer/$architecture
     mkdir -p "$work/cd/isolinux"
     cp "$images/linux" "$images/initrd.gz" "$work/cd/isolinux/"
+    # cryptomgr.notests: the kernel's self-tests of Diffie-Hellman and RSA are four thousand million instructions on an i386.
     cat >"$work/cd/isolinux/isolinux.cfg" <<'CFG'
 DEFAULT install
 PROMPT 1
 TIMEOUT 10
 LABEL install
   LINUX linux
-  APPEND initrd=initrd.gz nomodeset fb=false
+  APPEND initrd=initrd.gz nomodeset fb=false cryptomgr.notests
 LABEL shell
   LINUX linux
-  APPEND initrd=initrd.gz nomodeset fb=false rescue/enable=true
+  APPEND initrd=initrd.gz nomodeset fb=false cryptomgr.notests rescue/enable=true
 CFG
     isolinux_iso "$work/cd" DEBIAN "$work/installer.iso"
     finish "$work/installer.iso" "debian-installer-$architecture.iso"

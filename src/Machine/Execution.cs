@@ -231,8 +231,10 @@ internal sealed unsafe class Execution : IDisposable
     public string Where()
     {
         var state = Guest;
+        bool wide = state->Cs.Long && (state->Efer & ControlRegisters.EferLMA) != 0;
+        ulong linear = (state->Cs.Base + state->Rip) & (wide ? ulong.MaxValue : uint.MaxValue);
         return string.Create(CultureInfo.InvariantCulture,
-            $"{state->Cs.Selector:X4}:{state->Rip:X4} (linear {state->Cs.Base + state->Rip:X8}, {OpcodeReporter.ModeOf(state).ToString().ToLowerInvariant()})");
+            $"{state->Cs.Selector:X4}:{state->Rip:X4} (linear {linear:X8}, {OpcodeReporter.ModeOf(state).ToString().ToLowerInvariant()})");
     }
 
     public void Dispose() => _assist.Dispose();
