@@ -45,6 +45,24 @@ internal static class GuestRun
         }
     }
 
+    /// <summary>Runs it and checks that it passed with a report that is true to the strength.</summary>
+    public static async Task ReachPrompt(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware)
+    {
+        var report = await Run(guest, kind, assist, firmware);
+        TestContext.Current.SendDiagnosticMessage(
+            "{0} {1} {2} {3}: {4}, {5} instructions, {6:F1} s of guest time, {7:F1} s of host time",
+            guest, kind, assist, firmware, report.Outcome, report.Instructions, report.GuestSeconds, report.HostSeconds);
+        Assert.True(report.Outcome == BootOutcome.Pass, $"{report.Reason}\n{string.Join('\n', report.Screen)}");
+        Assert.Empty(report.UnsupportedOpcodes);
+        Assert.Equal("prompt", report.FurthestPhase);
+        if (assist == AssistMode.Native)
+            Assert.True(report.RealModeInstructions > 100_000, $"{report.RealModeInstructions} instructions in real mode");
+        else
+            Assert.Equal(0ul, report.RealModeInstructions);
+        if (assist == AssistMode.Vm86)
+            Assert.True(report.AssistTrapsTotal > 0);
+    }
+
     private static void Keep(string folder, string name)
     {
         if (Environment.GetEnvironmentVariable("FARM_TEST_RESULTS") is not { Length: > 0 } results)
