@@ -173,10 +173,13 @@ public sealed class BootSession : IDisposable
         var pic = _machine.Pic;
         var doors = _machine.Parts.Doors;
         var ports = _machine.Parts.Ports;
+        ulong registers = 0;
+        for (int i = 0; i < 16; i++)
+            registers = (registers ^ guest->Gpr[i]) * 0x100000001B3; // FNV-1
         return new StallSample(
             _machine.Time.Now, guest->Cs.Base + guest->Rip, guest->Cs.Selector, guest->Rip, (guest->Rflags & Eflags.IF) != 0,
             (ushort)(pic.Requests & ~pic.Masked), pic.InService, Sum(static door => door.InterruptsTaken),
-            ports.UnmappedReads, ports.UnmappedPort, Sum(static door => door.PortReads + door.PortWrites + door.MmioReads + door.MmioWrites), _machine.IdleTime);
+            ports.UnmappedReads, ports.UnmappedPort, Sum(static door => door.PortReads + door.PortWrites + door.MmioReads + door.MmioWrites), _machine.IdleTime, registers);
 
         ulong Sum(Func<MachineDoor, ulong> part) => doors.Aggregate(0ul, (sum, door) => sum + part(door));
     }

@@ -39,9 +39,10 @@ public sealed record Stall(StallKind Kind, string Text);
 /// <param name="UnmappedPort">The port of the last of them.</param>
 /// <param name="Accesses">Port and MMIO accesses so far.</param>
 /// <param name="Idle">Guest time spent in HLT so far.</param>
+/// <param name="Registers">A hash of the general registers.</param>
 public readonly record struct StallSample(
     long Time, ulong Linear, ushort Selector, ulong Offset, bool InterruptsOn, ushort Waiting, ushort InService, ulong Taken,
-    long UnmappedReads, ushort UnmappedPort, ulong Accesses, long Idle);
+    long UnmappedReads, ushort UnmappedPort, ulong Accesses, long Idle, ulong Registers = 0);
 
 /// <summary>Names what a guest has been doing for the last second of its time, when that is not progress.</summary>
 public sealed class StallClassifier
@@ -55,6 +56,7 @@ public sealed class StallClassifier
     /// <summary>A loop of so many bytes at most is a tight one.</summary>
     private const ulong LoopBytes = 64;
 
+    private readonly Dictionary<ulong, ulong> _registers = [];
     private readonly Queue<StallSample> _samples = new(MostSamples);
     private StallSample _newest;
     private (ulong Low, ulong High, long Since, ulong Accesses) _locked;
@@ -69,7 +71,7 @@ public sealed class StallClassifier
 
     /// <summary>
     /// Nothing in the machine can get the guest out: for five seconds it has run the same few instructions with interrupts off and without
-    /// asking any device.
+    /// asking any device, and an instruction met again found the same registers. (A checksum over a kernel takes as long; it counts.)
     /// </summary>
     public bool Endless => _newest.Time - _locked.Since >= EndlessAfter;
 
@@ -91,6 +93,10 @@ public sealed class StallClassifier
     {
         ulong low = Math.Min(_locked.Low, sample.Linear), high = Math.Max(_locked.High, sample.Linear);
         bool kept = !first && !sample.InterruptsOn && high - low <= LoopBytes && sample.Accesses == _locked.Accesses;
+        kept &= !_registers.TryGetValue(sample.Linear, out ulong registers) || registers == sample.Registers;
+        if (!kept)
+            _registers.Clear();
+        _registers[sample.Linear] = sample.Registers;
         _locked = kept ? _locked with { Low = low, High = high } : (sample.Linear, sample.Linear, sample.Time, sample.Accesses);
     }
 

@@ -56,6 +56,14 @@ public sealed class StallClassifierTests
         Assert.True(_classifier.Endless);
     }
 
+    [Fact]
+    public void A_loop_whose_registers_move_on_is_not_endless()
+    {
+        Run(20_000, i => At(0x7C10 + (ulong)(i % 3)) with { Registers = (ulong)i });
+
+        Assert.False(_classifier.Endless);
+    }
+
     [Theory]
     [InlineData(true, 0)]
     [InlineData(false, 1)]
