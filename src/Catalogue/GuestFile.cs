@@ -17,6 +17,7 @@ internal sealed partial class GuestFile
     private const double DefaultGuestSeconds = 600;
     private const double DefaultHostSeconds = 1800;
     private const int MostDrives = 8;
+    private const int MostNetworkCards = 4;
 
     private readonly YamlFile _file;
     private readonly Dictionary<string, MediaInfo> _media = [];
@@ -34,7 +35,7 @@ internal sealed partial class GuestFile
 
     private CatalogueEntry ReadGuest(YamlMappingNode root)
     {
-        var keys = _file.Keys(root, "A guest", "id", "name", "family", "version", "notes", "memory", "cpu", "cpus", "vga", "media", "install", "disk");
+        var keys = _file.Keys(root, "A guest", "id", "name", "family", "version", "notes", "memory", "cpu", "cpus", "vga", "network", "media", "install", "disk");
         var id = _file.Required(root, keys, "id");
         if (id.Length > 0 && !GuestId().IsMatch(id))
             _file.Error(keys["id"], $"id '{id}' has to be 1 to 64 lower-case letters, digits, dots, dashes, and begin with a letter.");
@@ -44,6 +45,7 @@ internal sealed partial class GuestFile
         var cpu = _file.Text(keys, "cpu");
         var cpus = _file.Int(keys, "cpus", 1, MostProcessors, 1);
         var vga = _file.Text(keys, "vga");
+        var network = ReadNetwork(keys);
         ReadMedia(keys);
 
         var plans = new List<GuestPlan>();
@@ -51,7 +53,7 @@ internal sealed partial class GuestFile
         {
             var key = kind.ToString().ToLowerInvariant();
             if (keys.TryGetValue(key, out var node))
-                plans.Add(ReadPlan(node, kind, id, memory, cpu, cpus, vga));
+                plans.Add(ReadPlan(node, kind, id, memory, cpu, cpus, vga, network));
         }
         if (plans.Count == 0)
             _file.Error(root, "a guest defines install, disk, or both.");
@@ -111,10 +113,10 @@ internal sealed partial class GuestFile
         }
     }
 
-    private GuestPlan ReadPlan(YamlNode node, JobKind kind, string id, int memory, string? cpu, int cpus, string? vga)
+    private GuestPlan ReadPlan(YamlNode node, JobKind kind, string id, int memory, string? cpu, int cpus, string? vga, IReadOnlyList<string>? network)
     {
         var what = kind.ToString().ToLowerInvariant();
-        var keys = _file.Keys(node, what, "memory", "cpu", "cpus", "vga", "boot", "drives", "guest-seconds", "host-seconds", "script");
+        var keys = _file.Keys(node, what, "memory", "cpu", "cpus", "vga", "network", "boot", "drives", "guest-seconds", "host-seconds", "script");
         var drives = ReadDrives(keys);
         var used = drives.Select(drive => drive.Media).OfType<string>().ToHashSet();
         var script = "";
@@ -150,6 +152,7 @@ internal sealed partial class GuestFile
             CpuModel = _file.Text(keys, "cpu") ?? cpu,
             Cpus = _file.Int(keys, "cpus", 1, MostProcessors, cpus),
             Vga = _file.Text(keys, "vga") ?? vga,
+            Network = keys.ContainsKey("network") ? ReadNetwork(keys) : network,
             BootOrder = order,
             Drives = drives,
             Media = [.. _media.Values.Where(medium => used.Contains(medium.Name)).Select(medium => medium with { UsedBy = [kind] })],
@@ -159,6 +162,17 @@ internal sealed partial class GuestFile
         };
         // the place in the file may move without the definition changing
         return plan with { Digest = Digest([plan]), ScriptFile = Path.GetFileName(_file.Path), ScriptLine = line };
+    }
+
+    /// <summary>One card or a list of them; null for <c>none</c>.</summary>
+    private List<string>? ReadNetwork(Dictionary<string, YamlNode> keys)
+    {
+        var cards = _file.Texts(keys, "network").Where(card => card != "none").ToList();
+        foreach (var card in cards.Where(card => !NetworkCard().IsMatch(card)))
+            _file.Error(keys["network"], $"network '{card}' is no card: ne2k, ne2k-isa, rtl8139, virtio, or none.");
+        if (cards.Count > MostNetworkCards || cards.Count(card => card == "ne2k-isa") > 1)
+            _file.Error(keys["network"], $"network takes at most {MostNetworkCards} cards, one of them ne2k-isa.");
+        return cards.Count == 0 ? null : cards;
     }
 
     private List<DriveSpec> ReadDrives(Dictionary<string, YamlNode> keys)
@@ -175,7 +189,7 @@ internal sealed partial class GuestFile
         {
             var slot = (key as YamlScalarNode)?.Value ?? "";
             if (!Slot().IsMatch(slot))
-                _file.Error(key, $"'{slot}' is no drive: floppy0, floppy1, disk0 to disk3, cdrom0 to cdrom3.");
+                _file.Error(key, $"'{slot}' is no drive: floppy0, floppy1, disk0 to disk3, virtio0 to virtio3, cdrom0 to cdrom3.");
             else if (value is YamlMappingNode blank)
                 drives.Add(new() { Slot = slot, BlankMiB = ReadBlank(blank, slot) });
             else if (value is YamlScalarNode { Value: null or "" or "empty" })
@@ -191,7 +205,7 @@ internal sealed partial class GuestFile
     private int ReadBlank(YamlMappingNode node, string slot)
     {
         var keys = _file.Keys(node, slot, "blank");
-        if (!slot.StartsWith("disk", StringComparison.Ordinal))
+        if (!IsDisk(slot))
             _file.Error(node, $"{slot} cannot be blank: only disks can.");
         if (!keys.ContainsKey("blank"))
             _file.Error(node, $"{slot} says no size: {{ blank: MiB }}.");
@@ -205,10 +219,13 @@ internal sealed partial class GuestFile
             _file.Error(at, $"there is no medium '{name}'; media has {(_media.Count == 0 ? "none" : string.Join(", ", _media.Keys))}.");
             return null;
         }
-        if (!slot.StartsWith(medium.Kind.ToString(), StringComparison.OrdinalIgnoreCase))
+        bool fits = medium.Kind == MediaKind.Disk ? IsDisk(slot) : slot.StartsWith(medium.Kind.ToString(), StringComparison.OrdinalIgnoreCase);
+        if (!fits)
             _file.Error(at, $"medium '{name}' is a {medium.Kind.ToString().ToLowerInvariant()}: it does not fit {slot}.");
         return name;
     }
+
+    private static bool IsDisk(string slot) => slot.StartsWith("disk", StringComparison.Ordinal) || slot.StartsWith("virtio", StringComparison.Ordinal);
 
     /// <summary>Media that the script's insert steps name.</summary>
     private IEnumerable<string> Inserted(YamlNode script)
@@ -240,6 +257,9 @@ internal sealed partial class GuestFile
     [GeneratedRegex(@"^[0-9a-f]{64}\z")]
     private static partial Regex Sha256();
 
-    [GeneratedRegex(@"^(floppy[01]|disk[0-3]|cdrom[0-3])\z")]
+    [GeneratedRegex(@"^(ne2k|ne2k-isa|rtl8139|virtio)\z")]
+    private static partial Regex NetworkCard();
+
+    [GeneratedRegex(@"^(floppy[01]|disk[0-3]|virtio[0-3]|cdrom[0-3])\z")]
     private static partial Regex Slot();
 }

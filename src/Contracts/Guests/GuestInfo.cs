@@ -65,7 +65,7 @@ public sealed record GuestInfo
 [GenerateSerializer, Immutable, Alias("Farm.DriveSpec")]
 public sealed record DriveSpec
 {
-    /// <summary><c>floppy0</c>, <c>floppy1</c>, <c>disk0</c>..<c>disk3</c>, <c>cdrom0</c>..: kind and index.</summary>
+    /// <summary><c>floppy0</c>, <c>floppy1</c>, <c>disk0</c>..<c>disk3</c> (IDE), <c>virtio0</c>..<c>virtio3</c>, <c>cdrom0</c>..: kind and index.</summary>
     [Id(0)] public required string Slot { get; init; }
 
     /// <summary>Name of the guest's medium, or null for an empty drive or a blank disk.</summary>
@@ -106,6 +106,9 @@ public sealed record GuestPlan
 
     /// <summary>Number of processors.</summary>
     [Id(20)] public int Cpus { get; init; } = 1;
+
+    /// <summary>Network cards (<c>ne2k</c>, <c>ne2k-isa</c>, <c>rtl8139</c>, <c>virtio</c>), each on a network of the guest's own; null: none.</summary>
+    [Id(14)] public IReadOnlyList<string>? Network { get; init; }
 }
 
 /// <summary>A guest with what its kinds run: one entry of the catalogue.</summary>

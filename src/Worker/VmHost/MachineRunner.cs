@@ -12,6 +12,7 @@ using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Devices.Vga;
 using Farm.Machine.Hypervisors;
+using Farm.Machine.Network;
 using Farm.Machine.Storage;
 
 namespace Farm.Worker.VmHost;
@@ -62,6 +63,7 @@ public sealed partial class MachineRunner : IVmRunner
         var plan = job.Plan;
         var floppies = new List<string?>();
         var disks = new List<string>();
+        var virtioDisks = new List<string>();
         var cdroms = new List<string?>();
         foreach (var drive in plan.Drives.OrderBy(drive => drive.Slot, StringComparer.Ordinal))
         {
@@ -80,7 +82,7 @@ public sealed partial class MachineRunner : IVmRunner
                     Place(cdroms, match, path);
                     break;
                 default:
-                    disks.Add(path ?? Blank(job, drive.Slot, drive.BlankMiB));
+                    (match.Groups[1].Value == "disk" ? disks : virtioDisks).Add(path ?? Blank(job, drive.Slot, drive.BlankMiB));
                     break;
             }
         }
@@ -96,6 +98,8 @@ public sealed partial class MachineRunner : IVmRunner
                 Vgabios = plan.Vga ?? "std",
                 Floppies = floppies,
                 Disks = disks,
+                VirtioDisks = virtioDisks,
+                Nics = [.. (plan.Network ?? []).Select(NicOptions.Parse).OfType<NicOptions>()],
                 Cdroms = cdroms,
                 Order = plan.BootOrder,
             },
@@ -164,7 +168,7 @@ public sealed partial class MachineRunner : IVmRunner
 
     private static List<NamedCount> Counts(IReadOnlyDictionary<string, ulong> counts) => [.. counts.Select(entry => new NamedCount(entry.Key, (long)entry.Value))];
 
-    [GeneratedRegex("^(floppy|disk|cdrom)([0-3])$")]
+    [GeneratedRegex("^(floppy|disk|virtio|cdrom)([0-3])$")]
     private static partial Regex Slot();
 
     /// <summary>Tells the worker what has happened, a few times a second of the host's time.</summary>

@@ -86,7 +86,24 @@ public sealed class CatalogueTests
         Assert.NotEqual(before, GuestCatalogue.Parse("tiny.yaml", Good.Replace("blank: 32", "blank: 33", StringComparison.Ordinal)).Guest.Digest);
     }
 
+    [Fact]
+    public void A_guest_may_ask_for_network_cards_and_virtio_disks_and_a_column_may_say_otherwise()
+    {
+        string text = Good.Replace("memory: 8", "memory: 8\nnetwork: rtl8139", StringComparison.Ordinal)
+            .Replace("memory: 4", "memory: 4\n  network: [virtio, ne2k]", StringComparison.Ordinal)
+            .Replace("disk0: { blank: 32 }", "virtio0: { blank: 32 }", StringComparison.Ordinal);
+        var plans = GuestCatalogue.Parse("tiny.yaml", text).Plans;
+        Assert.Equal(["rtl8139"], plans[0].Network);
+        Assert.Equal(["virtio", "ne2k"], plans[1].Network);
+        Assert.Equal(("virtio0", 32), (plans[0].Drives[2].Slot, plans[0].Drives[2].BlankMiB));
+        Assert.Null(GuestCatalogue.Parse("tiny.yaml", Good).Plans[0].Network);
+        Assert.Null(GuestCatalogue.Parse("tiny.yaml", text.Replace("[virtio, ne2k]", "none", StringComparison.Ordinal)).Plans[1].Network);
+    }
+
     [Theory]
+    [InlineData("memory: 8", "network: 3c509", "tiny.yaml:4: network '3c509' is no card")]
+    [InlineData("memory: 8", "network: [ne2k-isa, ne2k-isa]", "tiny.yaml:4: network takes at most 4 cards")]
+    [InlineData("floppy1: empty", "virtio0: a", "tiny.yaml:17: medium 'a' is a floppy: it does not fit virtio0.")]
     [InlineData("memory: 8", "memroy: 8", "tiny.yaml:4: A guest has no 'memroy'")]
     [InlineData("memory: 8", "memory: lots", "tiny.yaml:4: memory 'lots' has to be a number from 1 to 64512.")]
     [InlineData("id: tiny", "id: Tiny!", "tiny.yaml:1: id 'Tiny!' has to be")]

@@ -1,3 +1,4 @@
+using Farm.Assist.Monitor;
 using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Network;
@@ -5,8 +6,8 @@ using Farm.Machine.Network.Slirp;
 
 namespace Farm.EndToEnd.Guests;
 
-/// <summary>iPXE finds the network card, gets a DHCP lease and boots a program by TFTP.</summary>
-public sealed class NetworkBootTests : IDisposable
+/// <summary>Real drivers on the network cards: iPXE gets a DHCP lease and boots a program by TFTP, OpenBSD pings.</summary>
+public sealed class NetworkTests : IDisposable
 {
     private const string Greeting = "Hello over TFTP";
 
@@ -41,6 +42,30 @@ public sealed class NetworkBootTests : IDisposable
         var report = Boot(NicModel.Virtio);
         Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
         Assert.Contains(report.Screen, line => line.Contains("using virtio-net", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(NicModel.Rtl8139, "rl0")]
+    [InlineData(NicModel.Ne2kIsa, "ne1")]
+    public void OpenBSD_pings(NicModel card, string driver)
+    {
+        Assert.SkipUnless(SlirpNetwork.Available, "libslirp is not installed (package libslirp0).");
+        using var session = new BootSession(new BootRequest
+        {
+            Machine = new MachineOptions { Floppies = [Media.Need("openbsd-floppy.img")], CpuModel = "pentium", Assist = AssistStrength.Native, Nics = [new NicOptions { Model = card }] },
+            Backend = "soft",
+            Script = new GuestScript
+            {
+                Steps =
+                [
+                    ScriptStep.Expect(@"\(I\)nstall, \(U\)pgrade or \(S\)hell\?"), ScriptStep.Type("s\\n"), ScriptStep.Expect("# *$"),
+                    ScriptStep.Type($@"ifconfig {driver} 10.0.2.77 netmask 255.255.255.0; ping -c 3 10.0.2.2\n"), ScriptStep.Expect("3 packets received"),
+                ],
+            },
+            GuestTimeout = TimeSpan.FromSeconds(200),
+        });
+        var report = session.Run(TestContext.Current.CancellationToken);
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
     }
 
     private BootReport Boot(NicModel card)
