@@ -32,7 +32,7 @@ catch (Exception e)
 {
     (int code, IEnumerable<string> lines) = e switch
     {
-        BadInputException => (ExitCodes.BadInput, [e.Message]),
+        BadInputException or FirmwareException { OfUsersFile: true } => (ExitCodes.BadInput, [e.Message]),
         CatalogueException bad => (ExitCodes.BadInput, bad.Errors),
         FarmException { Kind: FarmErrorKind.Unavailable } => (ExitCodes.HostFailed, [e.Message]),
         FarmException => (ExitCodes.BadInput, [e.Message]),

@@ -20,16 +20,28 @@ public sealed record FirmwareSet(string Name, Payload Bios, IReadOnlyList<Payloa
         if (!manifest.Sets.Contains(request.Set))
             throw new FirmwareException($"Unknown firmware set '{request.Set}'; there are {string.Join(", ", manifest.Sets)}.");
         var bios = request.BiosFile is { } file
-            ? Payload.LoadRawBios(file)
+            ? Given(() => Payload.LoadRawBios(file))
             : Payload.Load(Entry(PayloadRole.Bios), root);
         IReadOnlyList<Payload> vgaBioses = request.VgaBios switch
         {
             null => [Payload.Load(Entry(PayloadRole.VgaBiosStandard), root), Payload.Load(Entry(PayloadRole.VgaBiosCirrus), root)],
             "std" => [Payload.Load(Entry(PayloadRole.VgaBiosStandard), root)],
             "cirrus" => [Payload.Load(Entry(PayloadRole.VgaBiosCirrus), root)],
-            var path => [Payload.LoadRawVgaBios(path)],
+            var path => [Given(() => Payload.LoadRawVgaBios(path))],
         };
         return new FirmwareSet(request.Set, bios, vgaBioses);
+
+        static Payload Given(Func<Payload> load)
+        {
+            try
+            {
+                return load();
+            }
+            catch (FirmwareException e)
+            {
+                throw new FirmwareException(e.Message, e) { OfUsersFile = true };
+            }
+        }
 
         PayloadEntry Entry(PayloadRole role) => manifest.Find(request.Set, role)
             ?? throw new FirmwareException($"The firmware set '{request.Set}' has no payload for {role}.");

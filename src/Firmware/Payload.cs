@@ -84,7 +84,7 @@ public sealed record Payload(string Name, PayloadRole Role, string Source, strin
         {
             throw new FirmwareException($"{path}: firmware payload not found. {advice}", e);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
             throw new FirmwareException($"{path}: firmware payload not readable: {e.Message} {advice}", e);
         }

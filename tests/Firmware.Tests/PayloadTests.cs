@@ -48,6 +48,19 @@ public sealed class PayloadTests : IDisposable
         Assert.Contains("--bios", error.Message);
     }
 
+    [Theory]
+    [InlineData("none.bin", -1)]
+    [InlineData("short.bin", 1000)]
+    public void A_file_that_the_user_named_is_the_users_mistake(string name, int length)
+    {
+        string path = Path.Combine(_root, name);
+        if (length >= 0)
+            File.WriteAllBytes(path, new byte[length]);
+        var error = Assert.Throws<FirmwareException>(() => FirmwareSet.Load(new FirmwareRequest("bochs", BiosFile: path)));
+        Assert.True(error.OfUsersFile);
+        Assert.Contains(path, error.Message);
+    }
+
     [Fact]
     public void One_changed_byte_in_a_payload_is_found()
     {

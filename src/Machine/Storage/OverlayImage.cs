@@ -14,7 +14,7 @@ public sealed record OverlayOptions
     /// <summary>Bytes that the temporary file may take; a guest that writes more ends the run with <see cref="HostException"/>.</summary>
     public long FileLimit { get; init; } = 64L << 30;
 
-    /// <summary>Folder of the temporary file; null: the system's.</summary>
+    /// <summary>Folder of the temporary file; null: TMPDIR, else /var/tmp (where /tmp is memory a guest's disk would fill it).</summary>
     public string? TemporaryFolder { get; init; }
 }
 
@@ -189,7 +189,8 @@ public sealed class OverlayImage : IBlockImage
         }
     }
 
-    private string Folder => _options.TemporaryFolder ?? Path.GetTempPath();
+    private string Folder => _options.TemporaryFolder
+        ?? (!OperatingSystem.IsWindows() && Environment.GetEnvironmentVariable("TMPDIR") is null && Directory.Exists("/var/tmp") ? "/var/tmp" : Path.GetTempPath());
 
     private SafeFileHandle CreateFile()
     {

@@ -115,6 +115,13 @@ internal sealed class BootProgram
         }
     }
 
+    /// <summary>Prints AL as a letter: A for 1.</summary>
+    public void PutLetter()
+    {
+        Asm.add(al, 0x40);
+        Asm.call(_put);
+    }
+
     public void WaitForKey()
     {
         Asm.mov(ah, 0);
