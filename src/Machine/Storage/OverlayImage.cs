@@ -185,7 +185,7 @@ public sealed class OverlayImage : IBlockImage
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new HostException($"The temporary file of the overlay on {Name} cannot be written in {Folder}: {e.Message}", e);
+            throw new HostException($"The temporary file of the overlay on {Name} cannot be written in {Folder}: {e.Message}. Free space there, or set TMPDIR to a folder with more; {Name} is unchanged.", e);
         }
     }
 

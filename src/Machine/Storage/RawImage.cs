@@ -105,7 +105,7 @@ public sealed class RawImage : IBlockImage
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new HostException($"{Name} cannot be written at sector {sector}: {e.Message}", e);
+            throw new HostException($"{Name} cannot be written at sector {sector}: {e.Message}. What the guest wrote before is in the file; free space there, or leave --write out.", e);
         }
     }
 
