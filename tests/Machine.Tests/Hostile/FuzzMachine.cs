@@ -44,7 +44,7 @@ internal sealed partial class FuzzMachine : IDisposable
 
     public void Step()
     {
-        switch (_random.Next(22))
+        switch (_random.Next(23))
         {
             case < 3:
                 Out(Port(), Value(), Size());
@@ -98,6 +98,9 @@ internal sealed partial class FuzzMachine : IDisposable
             case 18 or 19:
                 Card();
                 break;
+            case 20:
+                Apic();
+                break;
             default:
                 Pass(_random.Next(4) == 0 ? _random.NextInt64(200_000_000) : _random.NextInt64(200_000));
                 break;
@@ -132,6 +135,7 @@ internal sealed partial class FuzzMachine : IDisposable
                     Firmware = _random.Next(2) == 0 ? "bochs" : "seabios",
                     Vgabios = _random.Next(2) == 0 ? "std" : "cirrus",
                     CpuModel = _random.Next(2) == 0 ? "p3" : "x86-64",
+                    Vcpus = _random.Next(1, 4),
                     Floppies = _random.Next(3) == 0 ? [null, _floppies[1]] : [_floppies[2 * _random.Next(2)], _floppies[1]],
                     Disks = [_folder.Sparse("small.img", 20 << 20), _folder.Sparse("large.img", 200L << 30)],
                     Cdroms = [_random.Next(3) == 0 ? null : _iso],
@@ -384,6 +388,27 @@ internal sealed partial class FuzzMachine : IDisposable
         Out(0x510, Value(), 2);
         for (int n = _random.Next(100); n > 0; n--)
             _machine.Parts.Door.ReadPort(0x511, 1);
+    }
+
+    /// <summary>Registers of a processor's local APIC, the IOAPIC's table, the HPET.</summary>
+    private void Apic()
+    {
+        var door = _machine.Parts.Doors[_random.Next(_machine.Parts.Doors.Count)];
+        for (int n = _random.Next(1, 20); n > 0; n--)
+        {
+            ulong address = _random.Next(4) switch
+            {
+                0 => 0xFEC00000u + (uint)_random.Next(3) * 0x10,
+                1 => 0xFED00000u + (uint)_random.Next(0x400 / 4) * 4,
+                _ => 0xFEE00000u + (uint)_random.Next(0x40) * 0x10,
+            };
+            uint value = _random.Next(3) == 0 ? Value() : (uint)(_random.Next(0x100) | _random.Next(0x20) << 8 | _random.Next(0x10) << 16);
+            Note($"apic {address:X}h = {value:X}h");
+            door.WriteMmio(address, value, _random.Next(8) == 0 ? 1 << _random.Next(4) : 4);
+            door.ReadMmio(address, 4);
+        }
+        if (_random.Next(4) == 0)
+            door.AcknowledgeInterrupt();
     }
 
     /// <summary>Many accesses at one port: FIFOs, queues and auto-incrementing indexes must bound themselves.</summary>

@@ -62,14 +62,21 @@ internal sealed class HostileCode
     private void FillCode(Span<byte> code)
     {
         _random.NextBytes(code);
-        for (int at = 0; at < code.Length - 16;)
+        for (int at = 0; at < code.Length - 32;)
         {
             while (_random.Next(4) == 0)
                 code[at++] = s_prefixes[_random.Next(s_prefixes.Length)];
             if (_mode == HostileMode.Long && _random.Next(3) == 0)
                 code[at++] = (byte)(0x40 | _random.Next(16));
-            switch (_random.Next(5))
+            switch (_random.Next(6))
             {
+                case 5 when _mode is HostileMode.Protected or HostileMode.Paged && _random.Next(4) == 0:
+                    code[at++] = 0xC7; // mov dword [local APIC or IOAPIC], imm32
+                    code[at++] = 0x05;
+                    BinaryPrimitives.WriteUInt32LittleEndian(code[at..], (_random.Next(8) == 0 ? 0xFEC00000u : 0xFEE00000u) + (uint)_random.Next(0x40) * 0x10);
+                    BinaryPrimitives.WriteUInt32LittleEndian(code[(at + 4)..], (uint)(_random.Next(0x100) | _random.Next(0x20) << 8 | _random.Next(0x10) << 16));
+                    at += 8;
+                    break;
                 case 0:
                     code[at++] = s_opcodes[_random.Next(s_opcodes.Length)];
                     break;
@@ -245,6 +252,16 @@ internal sealed class HostileCode
         code.AddRange(BitConverter.GetBytes(0x7000 + _random.Next(4) * 0x1000));
         code.AddRange([0x66, 0xB8, 0x20, 0x00, 0x0F, 0x00, 0xD8]); // mov ax, 20h; ltr ax
         code.AddRange([0x66, 0xB8, 0x30, 0x00, 0x0F, 0x00, 0xD0]); // mov ax, 30h; lldt ax
+        if (_mode is HostileMode.Protected or HostileMode.Paged && _random.Next(2) == 0)
+        {
+            // INIT, then SIPI to all other processors: they begin in the random code at 20000h-3F000h.
+            foreach (uint command in (uint[])[0x000C4500, 0x000C4600 | (uint)_random.Next(0x20, 0x40)])
+            {
+                code.AddRange([0xC7, 0x05]);
+                code.AddRange(BitConverter.GetBytes(0xFEE00300));
+                code.AddRange(BitConverter.GetBytes(command));
+            }
+        }
         if (_random.Next(2) == 0)
         {
             ushort selector = (ushort)(_random.Next(GdtEntries) << 3 | _random.Next(8));
