@@ -64,6 +64,12 @@ public sealed unsafe class TestMachine : ICpuDoor, IDisposable
 
     public bool IgnoreNumericError { get; set; }
 
+    /// <summary>The local APIC's TPR.</summary>
+    public byte TaskPriority { get; set; }
+
+    /// <summary>IA32_APIC_BASE as the local APIC was told.</summary>
+    public ulong ApicBase { get; private set; }
+
     public Span<byte> Ram => new(_ram, (int)_size);
 
     /// <summary>Real mode at 1000:0000 (physical <see cref="CodeAt"/>), stack 0000:9000, IVT at 0.</summary>
@@ -267,6 +273,8 @@ public sealed unsafe class TestMachine : ICpuDoor, IDisposable
         Cpu.InterruptLine = false;
         return InterruptVector;
     }
+
+    public void SetApicBase(ulong value) => ApicBase = value;
 
     public void SetNumericError(bool level) => NumericError = level;
 
