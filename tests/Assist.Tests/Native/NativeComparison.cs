@@ -61,7 +61,7 @@ internal sealed unsafe class NativeComparison : IDisposable
             if (i != 0 && !TryInput(instruction, out input))
                 continue;
             Favour(instruction, ref input);
-            if (IsUndefined(instruction, input))
+            if (IsUndefined(instruction, input.Gpr[1]))
                 continue;
             string? difference = Divides(instruction, input, out bool faults) && faults
                 ? CompareFault(input)
@@ -98,7 +98,7 @@ internal sealed unsafe class NativeComparison : IDisposable
             if (difference != 0 && i != 4)
                 differences.Add($"{Register.RAX + i}: {input.Gpr[i]:X} became {_guest.State->Gpr[i]:X}, native {native.Gpr[i]:X}");
         }
-        uint defined = ComparedFlags & ~Undefined(instruction, input);
+        uint defined = ComparedFlags & ~UndefinedFlags(instruction, input.Gpr[1]);
         if (((_guest.State->Rflags ^ native.Flags) & defined) != 0)
             differences.Add($"flags: {input.Flags:X} became {_guest.State->Rflags & defined:X}, native {native.Flags & defined:X}");
         int at = _host.DataSpan.CommonPrefixLength(_after);
@@ -267,11 +267,11 @@ internal sealed unsafe class NativeComparison : IDisposable
     }
 
     /// <summary>SHLD and SHRD by more than the operand's size: the result is undefined, and Intel's differs from AMD's.</summary>
-    private static bool IsUndefined(in Instruction instruction, in HostRegisters input)
+    internal static bool IsUndefined(in Instruction instruction, ulong rcx)
     {
         if (instruction.Mnemonic is not (Mnemonic.Shld or Mnemonic.Shrd) || OperandSize(instruction) != 2)
             return false;
-        uint count = instruction.Op2Kind == OpKind.Immediate8 ? instruction.Immediate8 : (uint)input.Gpr[1];
+        uint count = instruction.Op2Kind == OpKind.Immediate8 ? instruction.Immediate8 : (uint)rcx;
         return (count & 31) > 16;
     }
 
@@ -287,7 +287,7 @@ internal sealed unsafe class NativeComparison : IDisposable
     }
 
     /// <summary>Flags undefined by the manual; for a count in CL Iced must assume the worst, here the count is known.</summary>
-    private static uint Undefined(in Instruction instruction, HostRegisters input)
+    internal static uint UndefinedFlags(in Instruction instruction, ulong rcx)
     {
         RflagsBits bits = instruction.RflagsUndefined;
         if (instruction.OpCount > 0 && instruction.GetOpKind(instruction.OpCount - 1) == OpKind.Register
@@ -295,7 +295,7 @@ internal sealed unsafe class NativeComparison : IDisposable
                 Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl or Mnemonic.Rcr or Mnemonic.Shl or Mnemonic.Shr or Mnemonic.Sal or Mnemonic.Sar
                 or Mnemonic.Shld or Mnemonic.Shrd)
         {
-            int count = (int)input.Gpr[1] & (OperandSize(instruction) == 8 ? 63 : 31);
+            int count = (int)rcx & (OperandSize(instruction) == 8 ? 63 : 31);
             if (count == 0)
                 bits = RflagsBits.None;
             else if (count == 1)
