@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Farm.Assist.Monitor;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -77,6 +78,15 @@ internal sealed class HostileCode
                     BinaryPrimitives.WriteUInt32LittleEndian(code[(at + 4)..], (uint)(_random.Next(0x100) | _random.Next(0x20) << 8 | _random.Next(0x10) << 16));
                     at += 8;
                     break;
+                case 5 when _mode == HostileMode.Protected && _random.Next(4) == 0:
+                    WriteToMonitor(code[at..]);
+                    at += 10;
+                    break;
+                case 5 when _mode == HostileMode.Protected && _random.Next(16) == 0:
+                    // mov eax, 10h; mov cr0, eax: back to real mode in the middle of whatever this is
+                    ((ReadOnlySpan<byte>)[0xB8, 0x10, 0x00, 0x00, 0x00, 0x0F, 0x22, 0xC0]).CopyTo(code[at..]);
+                    at += 8;
+                    break;
                 case 0:
                     code[at++] = s_opcodes[_random.Next(s_opcodes.Length)];
                     break;
@@ -95,6 +105,21 @@ internal sealed class HostileCode
             }
             at += _random.Next(4);
         }
+    }
+
+    /// <summary>MOV of a doubleword to the resident monitor's own RAM: its code and tables, or the first processor's data page, frame and TSS.</summary>
+    private void WriteToMonitor(Span<byte> code)
+    {
+        uint offset = _random.Next(3) switch
+        {
+            0 => (uint)_random.Next((int)MonitorLayout.ImageSize),
+            1 => MonitorLayout.SharedSize + MonitorLayout.Frame + (uint)_random.Next(MonitorFrame.Size + 0x80),
+            _ => MonitorLayout.SharedSize + (uint)_random.Next((int)MonitorLayout.SliceSize),
+        };
+        code[0] = 0xC7;
+        code[1] = 0x05;
+        BinaryPrimitives.WriteUInt32LittleEndian(code[2..], MonitorLayout.Base + offset);
+        BinaryPrimitives.WriteUInt32LittleEndian(code[6..], _random.Next(3) switch { 0 => (uint)_random.Next(0x400), 1 => Code + (uint)_random.Next(CodeSize), _ => (uint)_random.NextInt64(1L << 32) });
     }
 
     /// <summary>GDT, IDT (or IVT), TSSs, LDT and page tables: mostly right, here and there anything.</summary>

@@ -109,4 +109,23 @@ public sealed class GeometryTests
         BinaryPrimitives.WriteUInt32LittleEndian(entry[12..], count);
         return sector;
     }
+
+    [Fact]
+    public void A_floppy_whose_boot_sector_is_nonsense_has_the_format_of_its_size()
+    {
+        var random = new Random(1);
+        byte[] sector = new byte[512];
+        foreach (FloppyFormat format in FloppyFormat.Standard)
+        {
+            for (int i = 0; i < 500; i++)
+            {
+                random.NextBytes(sector);
+                if (random.Next(2) == 0)
+                    (sector[11], sector[12], sector[25], sector[27]) = (0, 2, 0, 0);
+                FloppyFormat found = FloppyFormat.Detect("a.img", format.Bytes, sector);
+                Assert.Equal(format.Bytes, found.Bytes);
+                Assert.InRange(found.Cylinders, 35, 84);
+            }
+        }
+    }
 }
