@@ -259,16 +259,16 @@ public static class MachineBuilder
             if (nic.Model == NicModel.Ne2kIsa)
                 isaCards.Add(new Ne2000Isa(0x300, clock, irq.Connect(10), cable, address));
             else
-                pci.Add(FirstNetworkSlot + cables.Count, 0, PciCard(nic.Model, cable, address));
+                pci.Add(FirstNetworkSlot + cables.Count, 0, PciCard(nic, cable, address));
             cables.Add(cable);
         }
         return (cables, isaCards);
 
-        PciDevice PciCard(NicModel model, EthernetCable cable, MacAddress address) => model switch
+        PciDevice PciCard(NicOptions nic, EthernetCable cable, MacAddress address) => nic.Model switch
         {
-            NicModel.Ne2k => new Rtl8029(clock, cable, address),
-            NicModel.Rtl8139 => new Rtl8139C(memory, clock, cable, address),
-            _ => new VirtioNet(memory, cable, address),
+            NicModel.Ne2k => new Rtl8029(clock, cable, address) { Rom = nic.LoadRom() },
+            NicModel.Rtl8139 => new Rtl8139C(memory, clock, cable, address) { Rom = nic.LoadRom() },
+            _ => new VirtioNet(memory, cable, address) { Rom = nic.LoadRom() },
         };
     }
 
@@ -295,6 +295,7 @@ public static class MachineBuilder
         {
             'a' => ["/pci@i0cf8/isa@1/fdc@03f0/floppy@0"],
             'c' => [.. options.Disks.Select((_, index) => Drive(index)), .. options.VirtioDisks.Select((_, index) => string.Create(CultureInfo.InvariantCulture, $"/pci@i0cf8/scsi@{FirstVirtioDiskSlot + index:x}/disk@0,0"))],
+            'n' => options.Nics.Select((_, index) => string.Create(CultureInfo.InvariantCulture, $"/pci@i0cf8/ethernet@{FirstNetworkSlot + index:x}/ethernet-phy@0")),
             'd' => options.Cdroms.Select((_, index) => Drive(Math.Max(options.Disks.Count, 2) + index)),
             _ => [],
         };

@@ -24,9 +24,10 @@ public enum NicModel
 /// </summary>
 public sealed record NicOptions
 {
-    public const string Forms = "none, ne2k, ne2k-isa, rtl8139 or virtio, then for example ,tftp=FOLDER,bootfile=NAME,mac=52:54:00:00:00:01";
+    public const string Forms = "none, ne2k, ne2k-isa, rtl8139 or virtio, then for example ,tftp=FOLDER,bootfile=NAME,rom=FILE,mac=52:54:00:00:00:01";
 
     private const int LongestBootFile = 127;
+    private const long LargestRom = 256 << 10;
 
     public required NicModel Model { get; init; }
 
@@ -35,6 +36,9 @@ public sealed record NicOptions
 
     /// <summary>The boot file's name that DHCP hands out; null: none.</summary>
     public string? BootFile { get; init; }
+
+    /// <summary>Option ROM of a card on PCI, from which SeaBIOS boots; null: none.</summary>
+    public string? RomFile { get; init; }
 
     /// <summary>Station address; null: <see cref="MacAddress.OfCard"/>.</summary>
     public MacAddress? Mac { get; init; }
@@ -66,11 +70,32 @@ public sealed record NicOptions
             {
                 "tftp" when value.Length > 0 => options with { TftpFolder = value },
                 "bootfile" when value.Length > 0 => options with { BootFile = value },
+                "rom" when value.Length > 0 => options with { RomFile = value },
                 "mac" => options with { Mac = MacAddress.TryParse(value) ?? throw new BadInputException($"'{value}' is no station address: six pairs of hexadecimal digits, as in 52:54:00:00:00:01.") },
                 _ => throw new BadInputException($"A network card has no '{part}': give {Forms}."),
             };
         }
         return options.Checked();
+    }
+
+    /// <summary>The option ROM's image; empty: none.</summary>
+    /// <exception cref="BadInputException">The file is no option ROM.</exception>
+    public ReadOnlyMemory<byte> LoadRom()
+    {
+        if (RomFile is not { } file)
+            return default;
+        try
+        {
+            long length = new FileInfo(file).Length;
+            if (length is < 512 or > LargestRom)
+                throw new BadInputException($"{file} is no option ROM: its {length} bytes are not between 512 and {LargestRom}.");
+            byte[] image = File.ReadAllBytes(file);
+            return image is [0x55, 0xAA, ..] ? image : throw new BadInputException($"{file} is no option ROM: it does not begin with 55 AA.");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new BadInputException($"The option ROM {file} cannot be read: {e.Message}", e);
+        }
     }
 
     /// <summary>These options, when they can be used.</summary>
@@ -80,6 +105,8 @@ public sealed record NicOptions
             throw new BadInputException($"The station address {Mac} is a group address: its first byte has to be even.");
         if (BootFile is { } file && (file.Length > LongestBootFile || file.Any(c => c is < '!' or > '~')))
             throw new BadInputException($"The boot file's name '{file}' has to be 1 to {LongestBootFile} printable ASCII characters without spaces.");
+        if (RomFile is not null && Model == NicModel.Ne2kIsa)
+            throw new BadInputException("A card on ISA has no option ROM: give rom= to ne2k, rtl8139 or virtio.");
         if (TftpFolder is { } folder && !Directory.Exists(folder))
             throw new BadInputException($"There is no folder {folder} to serve by TFTP.");
         return this;

@@ -68,19 +68,25 @@ public sealed class NetworkTests : IDisposable
         Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
     }
 
-    private BootReport Boot(NicModel card)
+    [Fact]
+    public void SeaBIOS_boots_from_the_cards_option_ROM()
+    {
+        string rom = Media.NeedInstalled("/usr/lib/ipxe/qemu/pxe-rtl8139.rom", "ipxe-qemu");
+        var report = Boot(new MachineOptions { Firmware = "seabios", Order = "n" }, new NicOptions { Model = NicModel.Rtl8139, RomFile = rom });
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
+        Assert.Contains(report.Screen, line => line.Contains("Booting from ROM", StringComparison.Ordinal));
+    }
+
+    private BootReport Boot(NicModel card) =>
+        Boot(new MachineOptions { Cdroms = [Media.NeedInstalled("/usr/lib/ipxe/ipxe.iso", "ipxe")], Order = "d" }, new NicOptions { Model = card });
+
+    private BootReport Boot(MachineOptions machine, NicOptions card)
     {
         Assert.SkipUnless(SlirpNetwork.Available, "libslirp is not installed (package libslirp0).");
-        string cd = Media.NeedInstalled("/usr/lib/ipxe/ipxe.iso", "ipxe");
         File.WriteAllBytes(Path.Combine(_folder, "hello.0"), BootSectors.NetworkBootProgram(Greeting));
         using var session = new BootSession(new BootRequest
         {
-            Machine = new MachineOptions
-            {
-                Cdroms = [cd],
-                Order = "d",
-                Nics = [new NicOptions { Model = card, TftpFolder = _folder, BootFile = "hello.0" }],
-            },
+            Machine = machine with { Nics = [card with { TftpFolder = _folder, BootFile = "hello.0" }] },
             Backend = "soft",
             Script = new GuestScript { Steps = [ScriptStep.Expect(Greeting)] },
             GuestTimeout = TimeSpan.FromSeconds(60),

@@ -113,12 +113,33 @@ public class EthernetTests
     [InlineData("ne2k,tftp=/no/such/folder", "There is no folder /no/such/folder")]
     [InlineData("ne2k,mac=12:34", "'12:34' is no station address")]
     [InlineData("ne2k,mac=01:00:00:00:00:00", "is a group address")]
+    [InlineData("ne2k-isa,rom=x", "A card on ISA has no option ROM")]
     [InlineData("ne2k,speed=10", "has no 'speed=10'")]
     [InlineData("ne2k,bootfile=a b", "The boot file's name 'a b'")]
     public void Bad_card_options_say_what_is_wrong(string text, string message)
     {
         var error = Assert.Throws<BadInputException>(() => NicOptions.Parse(text));
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_option_ROM_is_looked_at_before_it_is_used()
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            var options = NicOptions.Parse($"rtl8139,rom={file}")!;
+            Assert.Contains("its 0 bytes are not between", Assert.Throws<BadInputException>(() => options.LoadRom()).Message, StringComparison.Ordinal);
+            File.WriteAllBytes(file, new byte[512]);
+            Assert.Contains("does not begin with 55 AA", Assert.Throws<BadInputException>(() => options.LoadRom()).Message, StringComparison.Ordinal);
+            File.WriteAllBytes(file, [0x55, 0xAA, .. new byte[510]]);
+            Assert.Equal(512, options.LoadRom().Length);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+        Assert.Contains("cannot be read", Assert.Throws<BadInputException>(() => NicOptions.Parse($"rtl8139,rom={file}")!.LoadRom()).Message, StringComparison.Ordinal);
     }
 
     private sealed class FakeCard : IEthernetCard

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net.NetworkInformation;
+using System.Runtime.InteropServices;
 using System.Text;
 using Farm.Machine.Bus;
 using Farm.Machine.Network;
@@ -33,6 +34,27 @@ public sealed class SlirpNetworkTests : IDisposable
         _network?.Dispose();
         _cable?.Dispose();
         Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Offsets as a C compiler gives them for libslirp.h on x86-64 Linux.</summary>
+    [Theory]
+    [InlineData(nameof(SlirpConfig.Restricted), 4)]
+    [InlineData(nameof(SlirpConfig.Network), 12)]
+    [InlineData(nameof(SlirpConfig.In6Enabled), 24)]
+    [InlineData(nameof(SlirpConfig.Prefix6), 28)]
+    [InlineData(nameof(SlirpConfig.Host6), 48)]
+    [InlineData(nameof(SlirpConfig.HostName), 64)]
+    [InlineData(nameof(SlirpConfig.TftpPath), 80)]
+    [InlineData(nameof(SlirpConfig.DhcpStart), 96)]
+    [InlineData(nameof(SlirpConfig.DnsSearch), 120)]
+    [InlineData(nameof(SlirpConfig.Mtu), 136)]
+    [InlineData(nameof(SlirpConfig.DisableHostLoopback), 152)]
+    [InlineData(nameof(SlirpConfig.OutboundAddress), 160)]
+    [InlineData(nameof(SlirpConfig.DisableDhcp), 177)]
+    public void Configuration_lies_in_memory_as_the_library_reads_it(string field, int offset)
+    {
+        Assert.Equal(offset, (int)Marshal.OffsetOf<SlirpConfig>(field));
+        Assert.Equal((184, 88), (Marshal.SizeOf<SlirpConfig>(), Marshal.SizeOf<SlirpCallbacks>()));
     }
 
     [Fact]

@@ -67,9 +67,17 @@ public sealed class PciBar : IPortDevice, IMmioDevice
 
     void IPortDevice.WritePort(ushort port, uint value, int size) => _device.WriteBar(Index, port - Base.GetValueOrDefault(), value, size);
 
-    ulong IMmioDevice.ReadMmio(ulong address, int size) => _device.ReadBar(Index, address - Base.GetValueOrDefault(), size);
+    ulong IMmioDevice.ReadMmio(ulong address, int size)
+    {
+        ulong offset = address - Base.GetValueOrDefault();
+        return Kind == PciBarKind.ExpansionRom ? _device.ReadRom(offset, size) : _device.ReadBar(Index, offset, size);
+    }
 
-    void IMmioDevice.WriteMmio(ulong address, ulong value, int size) => _device.WriteBar(Index, address - Base.GetValueOrDefault(), value, size);
+    void IMmioDevice.WriteMmio(ulong address, ulong value, int size)
+    {
+        if (Kind != PciBarKind.ExpansionRom)
+            _device.WriteBar(Index, address - Base.GetValueOrDefault(), value, size);
+    }
 
     internal void Attach(PciBus bus)
     {

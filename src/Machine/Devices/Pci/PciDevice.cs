@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Numerics;
 using Farm.Machine.Bus;
 
 namespace Farm.Machine.Devices.Pci;
@@ -7,6 +8,9 @@ namespace Farm.Machine.Devices.Pci;
 public abstract class PciDevice : IDevice
 {
     public const int ConfigSize = 256;
+
+    private const int RomBar = 6;
+    private const uint MinimumRom = 0x8000;
 
     private readonly byte[] _config = new byte[ConfigSize];
     private readonly byte[] _writable = new byte[ConfigSize];
@@ -45,6 +49,18 @@ public abstract class PciDevice : IDevice
         init => _initial[PciHeader.HeaderType] = (byte)(value ? 0x80 : 0);
     }
 
+    /// <summary>The option ROM in the expansion ROM's register; empty: no ROM. Set before the function is put into its slot.</summary>
+    public ReadOnlyMemory<byte> Rom
+    {
+        get;
+        init
+        {
+            field = value;
+            if (!value.IsEmpty)
+                AddBar(RomBar, PciBarKind.ExpansionRom, Math.Max(MinimumRom, BitOperations.RoundUpToPowerOf2((uint)value.Length)));
+        }
+    }
+
     public virtual void Reset()
     {
         _initial.CopyTo(_config, 0);
@@ -79,6 +95,14 @@ public abstract class PciDevice : IDevice
 
     protected internal virtual void WriteBar(int bar, ulong offset, ulong value, int size)
     {
+    }
+
+    internal ulong ReadRom(ulong offset, int size)
+    {
+        ulong value = 0;
+        for (int i = 0; i < size; i++)
+            value |= (ulong)(offset + (ulong)i < (ulong)Rom.Length ? Rom.Span[(int)offset + i] : 0xFF) << (8 * i);
+        return value;
     }
 
     internal void Attach(PciBus bus)

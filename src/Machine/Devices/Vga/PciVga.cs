@@ -1,4 +1,3 @@
-using System.Numerics;
 using Farm.Assist.Cpu;
 using Farm.Machine.Devices.Pci;
 
@@ -16,13 +15,10 @@ public abstract unsafe class PciVga : PciDevice
 
     private const int DisplayVga = 0x030000;
     private const int FramebufferBar = 0;
-    private const int RomBar = 6;
-    private const uint MinimumRom = 0x8000;
 
     private readonly VgaDevice _vga;
     private readonly PhysicalMemory _map;
     private readonly PciBar _framebuffer;
-    private readonly ReadOnlyMemory<byte> _rom;
     private ulong? _mapped;
 
     /// <param name="map">The guest-physical map that the framebuffer is laid into.</param>
@@ -33,12 +29,10 @@ public abstract unsafe class PciVga : PciDevice
     {
         _vga = vga;
         _map = map;
-        _rom = rom;
+        Rom = rom;
         _framebuffer = AddBar(FramebufferBar, PciBarKind.PrefetchableMemory, framebufferSize);
         Initial32(PciHeader.BaseAddress0, DefaultFramebuffer | 0x8);
         Initial16(PciHeader.Command, (ushort)(PciCommand.IoSpace | PciCommand.MemorySpace));
-        if (!rom.IsEmpty)
-            AddBar(RomBar, PciBarKind.ExpansionRom, Math.Max(MinimumRom, BitOperations.RoundUpToPowerOf2((uint)rom.Length)));
         _framebuffer.Moved = _ => UpdateMapping();
         vga.LinearAccessChanged += UpdateMapping;
     }
@@ -52,7 +46,7 @@ public abstract unsafe class PciVga : PciDevice
     {
         ulong value = 0;
         for (int i = 0; i < size; i++)
-            value |= (ulong)ReadByte(bar, offset + (ulong)i) << (8 * i);
+            value |= (ulong)(bar == FramebufferBar ? _vga.ReadLinear((uint)offset + (uint)i) : (byte)0xFF) << (8 * i);
         return value;
     }
 
@@ -63,13 +57,6 @@ public abstract unsafe class PciVga : PciDevice
         for (int i = 0; i < size; i++)
             _vga.WriteLinear((uint)offset + (uint)i, (byte)(value >> (8 * i)));
     }
-
-    private byte ReadByte(int bar, ulong offset) => bar switch
-    {
-        FramebufferBar => _vga.ReadLinear((uint)offset),
-        RomBar => offset < (ulong)_rom.Length ? _rom.Span[(int)offset] : (byte)0xFF,
-        _ => 0xFF,
-    };
 
     private void UpdateMapping()
     {

@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace Farm.Machine.Network.Slirp;
 
-/// <summary>struct SlirpConfig of libslirp.h, on 64-bit Unix. Addresses are in network byte order.</summary>
+/// <summary>
+/// struct SlirpConfig of libslirp.h on 64-bit hosts. Addresses are in network byte order. The IPv6 fields lie elsewhere on Windows, but
+/// within the same bytes, and are all zero.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct SlirpConfig
 {
