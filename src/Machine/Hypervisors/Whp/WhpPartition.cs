@@ -67,11 +67,10 @@ internal sealed unsafe class WhpPartition : IPartition
     }
 
     /// <summary>
-    /// The leaves that exit: those of the models and, so that nothing of the host or of its hypervisor shows, those that newer software
-    /// tries unasked.
+    /// The leaves that exit: those of the models and, so that nothing of the host or of its hypervisor shows, those beyond that software
+    /// asks for without looking at the highest.
     /// </summary>
-    private static uint[] CpuidLeaves() =>
-        [.. Leaves(0, 0x20), .. Leaves(0x40000000, 0x10), .. Leaves(0x80000000, 0x22), 0x40000100, 0x80860000, 0xC0000000];
+    private static uint[] CpuidLeaves() => [.. Leaves(0, 8), 0xB, 0xD, 0x40000000, 0x40000001, .. Leaves(0x80000000, 9), 0x80860000, 0xC0000000];
 
     private static IEnumerable<uint> Leaves(uint first, int count) => Enumerable.Range(0, count).Select(i => first + (uint)i);
 
