@@ -84,7 +84,8 @@ internal static class BootSectors
     /// Points vector 13 to a handler, executes RDPMC of counter 0 (which virtual-8086 mode refuses, and to which the assist has no honest
     /// answer) and prints "RDPMC ran" when the instruction came back, or "RDPMC faulted" from the handler.
     /// </summary>
-    public static byte[] Rdpmc() => Image((a, handler) =>
+    /// <param name="thenHangs">After RDPMC it stops with interrupts off instead, and prints nothing.</param>
+    public static byte[] Rdpmc(bool thenHangs = false) => Image((a, handler) =>
     {
         var stop = a.CreateLabel();
         a.cli();
@@ -96,10 +97,49 @@ internal static class BootSectors
         a.mov(__word_ptr[(13 * 4) + 2], ds);
         a.xor(ecx, ecx);
         a.rdpmc();
-        Print(a, "\r\nRDPMC ran");
-        a.jmp(stop);
+        if (!thenHangs)
+        {
+            Print(a, "\r\nRDPMC ran");
+            a.jmp(stop);
+        }
         a.Label(ref handler.Label);
-        Print(a, "\r\nRDPMC faulted");
+        if (!thenHangs)
+        {
+            Print(a, "\r\nRDPMC faulted");
+            a.Label(ref stop);
+            a.sti();
+        }
+        else
+        {
+            a.cli();
+            a.Label(ref stop);
+        }
+        a.hlt();
+        a.jmp(stop);
+    });
+
+    /// <summary>Writes "at work" to COM1, prints so many dots with 10 million instructions after each, and "work is done".</summary>
+    public static byte[] Busy(int dots) => Image(a =>
+    {
+        var work = a.CreateLabel();
+        var count = a.CreateLabel();
+        var stop = a.CreateLabel();
+        a.mov(dx, 0x3F8);
+        foreach (char c in "at work\r\n")
+        {
+            a.mov(al, (byte)c);
+            a.@out(dx, al);
+        }
+        a.mov(si, (short)dots);
+        a.Label(ref work);
+        Print(a, ".");
+        a.mov(ecx, 5_000_000);
+        a.Label(ref count);
+        a.dec(ecx);
+        a.jne(count);
+        a.dec(si);
+        a.jne(work);
+        Print(a, "\r\nwork is done");
         a.Label(ref stop);
         a.sti();
         a.hlt();
