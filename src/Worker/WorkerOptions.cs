@@ -25,7 +25,7 @@ public sealed record WorkerOptions
     public string Build { get; init; } = BuildIdentity.OfThisProgram;
 
     public TimeSpan BatchEvery { get; init; } = TimeSpan.FromMilliseconds(250);
-    public TimeSpan ScanEvery { get; init; } = TimeSpan.FromSeconds(30);
+    public TimeSpan ScanEvery { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Where artifacts go when not to the address that the silo names.</summary>
     public Uri? ApiUrl { get; init; }

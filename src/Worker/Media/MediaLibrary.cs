@@ -64,8 +64,10 @@ public sealed class MediaLibrary
         }
         var before = _files;
         _files = found;
+        if (before.SequenceEqual(found))
+            return false;
         WriteCache();
-        return !before.SequenceEqual(found);
+        return true;
     }
 
     /// <summary>The file of a medium: by digest when the catalogue knows it, else by name.</summary>
