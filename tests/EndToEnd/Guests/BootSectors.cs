@@ -124,11 +124,13 @@ internal static class BootSectors
         var work = a.CreateLabel();
         var count = a.CreateLabel();
         var stop = a.CreateLabel();
-        a.mov(dx, 0x3F8);
+        a.xor(dx, dx);
+        a.mov(ax, 0x00E3); // INT 14h, function 0: COM1 at 9600 baud, 8 bits, no parity
+        a.@int(0x14);
         foreach (char c in "at work\r\n")
         {
-            a.mov(al, (byte)c);
-            a.@out(dx, al);
+            a.mov(ax, (short)(0x0100 | c));
+            a.@int(0x14);
         }
         a.mov(si, (short)dots);
         a.Label(ref work);

@@ -10,7 +10,7 @@ internal sealed record Probe(string Id, byte[] Floppy, string Expect)
         name: {{Id}}
         family: test
         memory: 16
-        cpu: pentium
+        cpu: p3
         media:
           - name: boot
             kind: floppy
@@ -37,5 +37,5 @@ internal static class Probes
     public static Probe GuestBug { get; } = new("guest-bug", BootSectors.Rdpmc(thenHangs: true), "all is well");
 
     /// <summary>Says something on the serial port, works for some seconds, and is done.</summary>
-    public static Probe Slow { get; } = new("slow", BootSectors.Busy(dots: 25), "work is done");
+    public static Probe Slow { get; } = new("slow", BootSectors.Busy(dots: 40), "work is done");
 }
