@@ -37,16 +37,6 @@ internal sealed class BootProgram
 
     public Assembler Asm { get; }
 
-    /// <summary>INT 13h; a set carry flag ends the program.</summary>
-    public void Int13()
-    {
-        Check(() =>
-        {
-            Asm.@int(0x13);
-            Asm.jc(_bad);
-        });
-    }
-
     /// <summary>Reads (AH=02h) or writes (AH=03h) sectors at the buffer by cylinder, head and sector, three times if need be, as a driver does.</summary>
     public void Transfer(byte function, int cylinder, int head, int sector, int count = 1)
     {
@@ -76,10 +66,13 @@ internal sealed class BootProgram
         a.nop(); // a label needs an instruction of its own
     }
 
-    /// <summary>Extended read (AH=42h) or write (AH=43h) at the buffer.</summary>
+    /// <summary>Extended read (AH=42h) or write (AH=43h) at the buffer, three times if need be.</summary>
     public void TransferExtended(byte function, long lba, int count = 1)
     {
         var a = Asm;
+        Label again = a.CreateLabel(), done = a.CreateLabel();
+        a.mov(di, 3);
+        a.Label(ref again);
         a.mov(__word_ptr[Packet], 0x10);
         a.mov(__word_ptr[Packet + 2], (short)count);
         a.mov(__dword_ptr[Packet + 4], (int)Buffer);
@@ -88,7 +81,17 @@ internal sealed class BootProgram
         a.mov(si, Packet);
         a.mov(dl, __byte_ptr[Drive]);
         a.mov(ax, (ushort)(function << 8));
-        Int13();
+        a.@int(0x13);
+        a.jnc(done);
+        a.dec(di);
+        a.jnz(again);
+        Check(() =>
+        {
+            a.stc();
+            a.jc(_bad);
+        });
+        a.Label(ref done);
+        a.nop(); // a label needs an instruction of its own
     }
 
     /// <summary>A doubleword in memory has this value.</summary>

@@ -91,6 +91,31 @@ public sealed class ElToritoTests
         Boots(firmware, iso[..(100 * 2048 + 77)], "STARTED BAD b");
     }
 
+    [Theory]
+    [MemberData(nameof(FirmwareBed.Sets), MemberType = typeof(FirmwareBed))]
+    public void A_changed_disc_is_read_after_the_drive_has_said_so(string firmware)
+    {
+        const uint second = 0x444E3253;
+        var program = new BootProgram();
+        program.TransferExtended(0x42, 24 + 1);
+        program.Equal(BootProgram.Buffer, Mark);
+        program.Print("FIRST");
+        program.WaitForKey();
+        program.TransferExtended(0x42, 24 + 1);
+        program.Equal(BootProgram.Buffer, second);
+        program.Print("SECOND");
+        byte[] image = new byte[4096];
+        program.Code(2048).CopyTo(image, 0);
+        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(2048), Mark);
+        byte[] other = new byte[4096];
+        BinaryPrimitives.WriteUInt32LittleEndian(other.AsSpan(2048), second);
+        using var folder = new TestFolder();
+        string disc = folder.File("second.iso", TinyIso.Build(0, other, 4));
+        FirmwareBed.Passes(
+            FirmwareBed.Machine(firmware) with { Cdroms = [folder.File("first.iso", TinyIso.Build(0, image, 4))], Order = "d" },
+            ScriptStep.Expect("FIRST"), new EjectStep("cdrom0"), new InsertStep("cdrom0", disc), ScriptStep.Type("x"), ScriptStep.Expect("SECOND"));
+    }
+
     private static void Boots(string firmware, byte[] iso, string text)
     {
         using var folder = new TestFolder();
