@@ -83,6 +83,14 @@ public sealed class EthernetCable : IDisposable
             _arrival.Arm(Math.Max(next.Due, _clock.Now));
     }
 
+    /// <summary>The card was reset: what waits for it is lost.</summary>
+    public void Discard()
+    {
+        FramesDropped += _frames.Count;
+        _frames.Clear();
+        _arrival.Disarm();
+    }
+
     public void Dispose() => _traffic.Dispose();
 
     private void Hash(ReadOnlySpan<byte> frame, bool sent)
@@ -95,12 +103,7 @@ public sealed class EthernetCable : IDisposable
 
     private void Arrive(long deadline)
     {
-        if (Card is not { } card)
-        {
-            _frames.Clear();
-            return;
-        }
-        if (!_frames.TryPeek(out var next) || !card.HasRoom)
+        if (Card is not { HasRoom: true } card || !_frames.TryPeek(out var next))
             return;
         _frames.Dequeue();
         FramesReceived++;

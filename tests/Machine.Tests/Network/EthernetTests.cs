@@ -85,6 +85,23 @@ public class EthernetTests
         Assert.Equal(EthernetCable.Capacity, card.Lengths.Count);
     }
 
+    [Fact]
+    public void A_reset_of_the_card_loses_what_waits_for_it()
+    {
+        var clock = new VirtualClock();
+        using var cable = new EthernetCable(clock);
+        var card = new FakeCard();
+        cable.Card = card;
+        cable.Deliver(new byte[60]);
+        cable.Discard();
+        clock.AdvanceTo(1_000_000_000);
+        Assert.Empty(card.Lengths);
+        Assert.Equal(1, cable.FramesDropped);
+        cable.Deliver(new byte[60]);
+        clock.AdvanceTo(2_000_000_000);
+        Assert.Single(card.Lengths);
+    }
+
     [Theory]
     [InlineData(13)]
     [InlineData(1519)]

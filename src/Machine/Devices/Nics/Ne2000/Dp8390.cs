@@ -89,6 +89,7 @@ public sealed partial class Dp8390 : IEthernetCard
     /// <summary>Power-on: memory and all registers too.</summary>
     public void PowerOn()
     {
+        _cable.Discard();
         Array.Clear(_buffer);
         Array.Clear(_station);
         Array.Clear(_multicast);

@@ -81,6 +81,7 @@ public sealed partial class Rtl8139C : PciDevice, IEthernetCard
     public override void Reset()
     {
         base.Reset();
+        _cable.Discard();
         _eepromCommand = 0;
         _config1 = 0x0C; // decodes I/O and memory
         _config3 = _config4 = _config5 = 0;

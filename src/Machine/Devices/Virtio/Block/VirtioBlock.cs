@@ -56,7 +56,7 @@ public sealed class VirtioBlock : VirtioPciDevice, IDisposable
 
     protected override void Kicked(int queue) => Begin();
 
-    protected override void Stop() => _served?.Disarm();
+    protected override void Stop() => _served.Disarm();
 
     private static VirtioBlockFeatures Features(IBlockImage image) =>
         VirtioBlockFeatures.SegmentMaximum | VirtioBlockFeatures.Geometry | VirtioBlockFeatures.BlockSize | VirtioBlockFeatures.Flush

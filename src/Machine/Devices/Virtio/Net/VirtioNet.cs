@@ -66,9 +66,7 @@ public sealed class VirtioNet : VirtioPciDevice, IEthernetCard
             Transmit();
     }
 
-    protected override void Stop()
-    {
-    }
+    protected override void Stop() => _cable.Discard();
 
     private void Transmit()
     {
