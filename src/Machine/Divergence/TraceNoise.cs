@@ -46,9 +46,10 @@ internal sealed class TraceNoise
         // UART interrupt identification, line and modem status; printer status; VGA input status.
         0x3FA or 0x3FD or 0x3FE or 0x2FA or 0x2FD or 0x2FE or 0x379 or 0x279 or 0x3C2 or 0x3BA or 0x3DA => true,
 
-        // The power management block's timer and status; bus-master status; status registers of network cards.
+        // The power management block's timer and status; bus-master status; registers of network cards and virtio devices.
         _ => device.StartsWith("PIIX4 PM", StringComparison.Ordinal)
             || (device.Contains("IDE", StringComparison.Ordinal) && (port & 7) == 2)
-            || device.Contains("NE2000", StringComparison.Ordinal) || device.Contains("RTL8139", StringComparison.Ordinal),
+            || device.StartsWith("NE2000", StringComparison.Ordinal) || device.StartsWith("RTL8029", StringComparison.Ordinal)
+            || device.StartsWith("RTL8139", StringComparison.Ordinal) || device.StartsWith("virtio", StringComparison.Ordinal),
     };
 }
