@@ -9,7 +9,7 @@ namespace Farm.EndToEnd.Guests;
 /// </summary>
 public sealed class KernelTests
 {
-    private static readonly string[] Guests = ["gnumach", "xen", "debian-i386-disk", "debian-installer-i386", "debian-installer-amd64"];
+    private static readonly string[] Guests = ["gnumach", "xen", "debian-i386-disk", "debian-i386-smp", "debian-installer-i386", "debian-installer-amd64"];
 
     public static IEnumerable<TheoryDataRow<string, AssistMode, FirmwareSet>> Rows() =>
         from guest in Guests
