@@ -42,6 +42,12 @@ public sealed record PhaseReached(string Name, double GuestSeconds, double HostS
 /// <param name="Hash">SHA-256 of every frame both ways, in order.</param>
 public sealed record NetworkTraffic(string Card, long FramesSent, long BytesSent, long FramesReceived, long BytesReceived, long FramesDropped, string Hash);
 
+/// <summary>What the guest showed when an expectation of the script was met.</summary>
+/// <param name="Step">The step in a few words.</param>
+/// <param name="GuestSeconds">Guest time.</param>
+/// <param name="Screen">Lines of the text screen; empty in a graphics mode.</param>
+public sealed record StepMet(string Step, double GuestSeconds, IReadOnlyList<string> Screen);
+
 /// <summary>The result of one boot, as <c>--report</c> writes it.</summary>
 public sealed record BootReport
 {
@@ -82,6 +88,9 @@ public sealed record BootReport
     public required string FurthestPhase { get; init; }
 
     public required IReadOnlyList<PhaseReached> Phases { get; init; }
+
+    /// <summary>The expectations met, in order.</summary>
+    public required IReadOnlyList<StepMet> Steps { get; init; }
 
     /// <summary>Exits of the vCPU by reason, and accesses through its door by kind.</summary>
     public required IReadOnlyDictionary<string, ulong> Exits { get; init; }

@@ -20,6 +20,7 @@ public sealed class BootSession : IDisposable
     private readonly Stopwatch _host = new();
     private readonly PhaseTracker _phases;
     private readonly ScreenHistory _screens;
+    private readonly List<StepMet> _steps = [];
     private readonly StallClassifier _stalls = new();
     private readonly string _backend;
     private readonly bool _virtualTime;
@@ -84,7 +85,7 @@ public sealed class BootSession : IDisposable
         _host.Start();
         _slice = SampleEvery;
         var target = new MachineScriptTarget(_machine, _phases, Media);
-        var script = Script = new ScriptRunner(_request.Script, target);
+        var script = Script = new ScriptRunner(_request.Script, target) { OnStepMet = Note };
         using var hostLimit = new CancellationTokenSource();
         if (_request.HostTimeout is { } limit)
             hostLimit.CancelAfter(limit);
@@ -185,6 +186,12 @@ public sealed class BootSession : IDisposable
         ulong Sum(Func<MachineDoor, ulong> part) => doors.Aggregate(0ul, (sum, door) => sum + part(door));
     }
 
+    private void Note(ScriptStep step)
+    {
+        if (step is ExpectStep or ExpectGraphicsStep or ExpectRegionStep)
+            _steps.Add(new StepMet(step.Describe(), _machine.Time.Now / 1e9, _machine.Screen.ReadText()?.ToText().Split('\n') ?? []));
+    }
+
     private BootReport Report(BootOutcome outcome, string reason, Stall? stall = null)
     {
         var processors = _machine.Parts.Processors;
@@ -207,6 +214,7 @@ public sealed class BootSession : IDisposable
             Stall = stall,
             FurthestPhase = _phases.Furthest,
             Phases = _phases.Reached,
+            Steps = _steps,
             Exits = _machine.ExitCounts(),
             AssistTraps = processors.Traps,
             AssistTrapsTotal = processors.Traps.Aggregate(0ul, static (sum, trap) => sum + trap.Value),

@@ -68,6 +68,9 @@ public sealed class ScriptRunner
     /// <summary>Guest time at which <see cref="Poll"/> wants to be called next.</summary>
     public long NextPoll { get; private set; }
 
+    /// <summary>Called when a step is met.</summary>
+    public Action<ScriptStep>? OnStepMet { get; set; }
+
     /// <summary>Bytes the guest sent on its console serial line, as they come.</summary>
     public void SerialOutput(ReadOnlySpan<byte> bytes)
     {
@@ -87,6 +90,7 @@ public sealed class ScriptRunner
             {
                 StepsDone++;
                 _stepEntered = false;
+                OnStepMet?.Invoke(step);
             }
             if (Status == ScriptStatus.Running && CurrentStep is null && (_script.Steps.Count > 0 || _poweredOff))
                 End(ScriptStatus.Passed, _script.Steps.Count > 0 ? $"All {_script.Steps.Count} steps were met." : "The guest powered off.");

@@ -8,7 +8,7 @@ using Farm.Worker.VmHost;
 
 namespace Farm.EndToEnd.Guests;
 
-/// <summary>Runs a plan of the catalogue as a worker's child process does, on the soft backend.</summary>
+/// <summary>Runs a plan of the catalogue as a worker's child process does.</summary>
 internal static class GuestRun
 {
     private static readonly Lazy<IReadOnlyList<CatalogueEntry>> Catalogue = new(() => GuestCatalogue.Load(Path.Combine(Media.Root, "guests")));
@@ -17,7 +17,8 @@ internal static class GuestRun
     /// The report; the test is skipped when a medium is missing. With FARM_TEST_RESULTS set, report and screen are kept in that folder,
     /// named by guest, kind, strength and firmware.
     /// </summary>
-    public static async Task<BootReport> Run(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware)
+    /// <param name="patience">Stretches the plan's limit in guest time, where that is the time of a slow host.</param>
+    public static async Task<BootReport> Run(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware, Backend backend = Backend.Soft, double patience = 1)
     {
         var entry = Catalogue.Value.Single(known => known.Guest.Id == guest);
         var plan = entry.Plans.Single(known => known.Kind == kind);
@@ -31,8 +32,8 @@ internal static class GuestRun
             {
                 JobId = 1,
                 RunId = 1,
-                Plan = plan,
-                Stack = new StackSpec { Backend = Backend.Soft, Assist = assist, Firmware = firmware },
+                Plan = plan with { GuestLimitSeconds = plan.GuestLimitSeconds * patience },
+                Stack = new StackSpec { Backend = backend, Assist = assist, Firmware = firmware },
                 Media = media,
                 Folder = folder.FullName,
             }, new Deaf(), TestContext.Current.CancellationToken);
