@@ -21,6 +21,9 @@ namespace Farm.Worker.VmHost;
 public sealed partial class MachineRunner : IVmRunner
 {
     private static readonly TimeSpan TellEvery = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>Telling may take one part in so many of the run's time: on a slow host a picture takes longer than the pause between two.</summary>
+    private const int TellShare = 20;
     private const int LargestPicture = 512 * 1024;
 
     public Task<RunReport> Run(VmJob job, IVmEvents events, CancellationToken cancel) => Task.Run(() => RunVm(job, events, cancel), CancellationToken.None);
@@ -178,6 +181,7 @@ public sealed partial class MachineRunner : IVmRunner
         private readonly List<PhaseEvent> _phases = [];
         private readonly StringBuilder _serial = new();
         private ulong _stamp = ulong.MaxValue;
+        private TimeSpan _pause = TellEvery;
 
         /// <summary>The farm's phase of that name; null for a script's own.</summary>
         public static BootPhase? Known(string name) => name == PhaseTracker.Prompt ? BootPhase.Prompt
@@ -196,8 +200,12 @@ public sealed partial class MachineRunner : IVmRunner
 
         public void Poll(BootSession session)
         {
-            if (_since.Elapsed >= TellEvery)
-                Tell(session);
+            if (_since.Elapsed < _pause)
+                return;
+            long start = Stopwatch.GetTimestamp();
+            Tell(session);
+            var cost = Stopwatch.GetElapsedTime(start) * TellShare;
+            _pause = cost > TellEvery ? cost : TellEvery;
         }
 
         public void Tell(BootSession session)

@@ -15,7 +15,7 @@ namespace Farm.EndToEnd.Guests;
 public sealed class KvmGuestTests
 {
     /// <summary>The nested machine is some fifty times slower than a real one.</summary>
-    private const double Patience = 10;
+    private static readonly double Patience = double.Parse(Environment.GetEnvironmentVariable("FARM_TEST_PATIENCE") ?? "10", CultureInfo.InvariantCulture);
 
     private static Backend Wanted => Enum.Parse<Backend>(Environment.GetEnvironmentVariable("FARM_TEST_BACKEND") ?? "kvm", ignoreCase: true);
 
