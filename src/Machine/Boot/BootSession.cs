@@ -21,6 +21,7 @@ public sealed class BootSession : IDisposable
     private readonly PhaseTracker _phases;
     private readonly ScreenHistory _screens;
     private readonly List<StepMet> _steps = [];
+    private TimeSpan _pollCost, _lookCost;
     private readonly StallClassifier _stalls = new();
     private readonly string _backend;
     private readonly bool _virtualTime;
@@ -95,10 +96,12 @@ public sealed class BootSession : IDisposable
 
         while (true)
         {
-            RunSlice(Math.Min(script.NextPoll, guestLimit), either.Token);
+            RunSlice(Math.Min(Math.Max(script.NextPoll, Earliest(_pollCost)), guestLimit), either.Token);
+            var start = _host.Elapsed;
             _screens.Sample();
             OnPoll?.Invoke(this);
             var status = _machine.End is { Kind: MachineEndKind.PoweredOff } || target.PowerCut ? script.GuestPoweredOff() : script.Poll();
+            _pollCost = _host.Elapsed - start;
             if (status == ScriptStatus.Passed)
             {
                 if (_request.Script.Steps.Count > 0)
@@ -161,13 +164,18 @@ public sealed class BootSession : IDisposable
         while (_machine.Time.Now < until && _machine.End is null && !cancel.IsCancellationRequested)
         {
             long start = _machine.Time.Now, idle = _machine.IdleTime;
-            _machine.Run(Math.Min(until, start + _slice), cancel);
+            _machine.Run(Math.Min(until, Math.Max(start + _slice, Earliest(_lookCost))), cancel);
+            var look = _host.Elapsed;
             // A guest that sleeps is where it was: the look costs more than the sleep.
             _slice = (_machine.IdleTime - idle) * 10 > (_machine.Time.Now - start) * 9 ? Math.Min(_slice * 2, 32 * SampleEvery) : SampleEvery;
             _phases.Sample();
             _stalls.Add(Sample());
+            _lookCost = _host.Elapsed - look;
         }
     }
+
+    /// <summary>Where guest time is the host's: the next look that leaves the guest nine tenths of it.</summary>
+    private long Earliest(TimeSpan cost) => _virtualTime ? 0 : _machine.Time.Now + (long)(cost.TotalMilliseconds * 9_000_000);
 
     private unsafe StallSample Sample()
     {

@@ -11,6 +11,9 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private const byte FromKick = 1, Completing = 4;
     private const int ImmediateShift = 8;
 
+    /// <summary>How long a run lasts, in nanoseconds, whose timer had fired before it began.</summary>
+    private const long ShortestRun = 200_000;
+
     private readonly KvmFile _file;
     private readonly KvmSlots _slots;
     private readonly ICpuDoor _door;
@@ -61,6 +64,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     {
         EnterThread();
         _stop = null;
+        AllowProgress();
         while (true)
         {
             _slots.Apply();
@@ -151,6 +155,14 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             KickSignal.DeleteTimer(_timer);
         _timer = KickSignal.CreateTimer(thread, _run);
         _thread = thread;
+    }
+
+    /// <summary>A timer that fired on the way here must not end the run before it begins: on a busy host the guest would never get on.</summary>
+    private void AllowProgress()
+    {
+        const int fired = KickSignal.FromTimer << ImmediateShift;
+        if ((Interlocked.And(ref _run->Head, ~fired) & fired) != 0)
+            KickSignal.SetTimer(_timer, ShortestRun);
     }
 
     private bool TakeKick() =>
