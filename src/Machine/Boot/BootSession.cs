@@ -115,7 +115,7 @@ public sealed class BootSession : IDisposable
             if (_machine.End is { } end)
                 return Report(Outcome(end), $"{end.Reason}. {script.Explain()}", Stalled(end));
             // Where time is the host's, seconds of it may be little work for the guest: a busy host does not hang it.
-            if (_virtualTime && _stalls.Endless && script.CurrentStep is not WaitStep)
+            if (_virtualTime && _request.Machine.Vcpus == 1 && _stalls.Endless && script.CurrentStep is not WaitStep)
                 return Stuck($"nothing can get the guest out of a loop. {script.Explain()}");
             cancel.ThrowIfCancellationRequested();
             if (hostLimit.IsCancellationRequested)

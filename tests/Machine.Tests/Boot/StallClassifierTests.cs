@@ -65,11 +65,12 @@ public sealed class StallClassifierTests
     }
 
     [Theory]
-    [InlineData(true, 0)]
-    [InlineData(false, 1)]
-    public void A_loop_that_takes_interrupts_or_asks_a_device_is_not_endless(bool interruptsOn, int accesses)
+    [InlineData(true, 0, 0)]
+    [InlineData(false, 1, 0)]
+    [InlineData(false, 0, 1)]
+    public void A_loop_that_takes_interrupts_or_asks_a_device_or_counts_is_not_endless(bool interruptsOn, int accesses, int steps)
     {
-        Run(20_000, i => At(0x7C10) with { InterruptsOn = interruptsOn, Accesses = (ulong)(i * accesses) });
+        Run(20_000, i => At(0x7C10 + (ulong)(i % 2)) with { InterruptsOn = interruptsOn, Accesses = (ulong)(i * accesses), Registers = (ulong)(i * steps) });
 
         Assert.False(_classifier.Endless);
     }
@@ -140,5 +141,5 @@ public sealed class StallClassifierTests
         }
     }
 
-    private static StallSample At(ulong linear) => new(0, linear, 0, linear, false, 0, 0, 0, 0, 0, 0, 0);
+    private static StallSample At(ulong linear) => new(0, linear, 0, linear, false, 0, 0, 0, 0, 0, 0, 0, 0);
 }

@@ -1,0 +1,38 @@
+using System.Globalization;
+
+namespace Farm.Bench;
+
+/// <summary><c>farm boot</c> on the soft backend, the .NET runtime's start included.</summary>
+internal sealed class FarmEmulator(string root, string assist) : Emulator(assist == "vm86" ? "farm" : $"farm {assist}")
+{
+    private readonly string _program = Path.Combine(root, "src", "Cli", "bin", "Release", "net10.0", "farm.dll");
+
+    public override string Describe() => $"farm boot --backend soft --assist {assist} ({Output("dotnet", "--version")})";
+
+    public override string? Missing() => File.Exists(_program) ? null : $"{_program} is not built";
+
+    public override Measurement RunLoop(string floppy, TimeSpan limit)
+    {
+        using var child = new Child("dotnet", [_program, "boot", "--backend", "soft", "--assist", assist, "--floppy", floppy, "--serial", "-", "--expect", "never"], limit, output: true);
+        return LoopWatch.Wait(child, LoopWatch.Pipe(child.Output));
+    }
+
+    public override Measurement Boot(Medium medium, string expect, TimeSpan limit)
+    {
+        List<string> arguments = [_program, "boot", "--backend", "soft", "--assist", assist, "--expect", expect, "--memory", medium.MemoryMiB.ToString(CultureInfo.InvariantCulture)];
+        if (medium.Floppy is { } floppy)
+            arguments.AddRange(["--floppy", floppy, "--order", "a"]);
+        if (medium.Cdrom is { } cdrom)
+            arguments.AddRange(["--cdrom", cdrom, "--order", "d"]);
+        if (medium.Disk is { } disk)
+            arguments.AddRange(["--disk", disk, "--order", "c"]);
+        using var child = new Child("dotnet", arguments, limit);
+        var now = child.Now;
+        while (!child.Ended)
+        {
+            now = child.Now;
+            Thread.Sleep(5);
+        }
+        return child.Error.Contains(": Pass:", StringComparison.Ordinal) ? new(now.Wall, now.Cpu) : Measurement.Failed(child.Error);
+    }
+}

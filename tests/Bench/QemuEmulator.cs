@@ -1,0 +1,111 @@
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace Farm.Bench;
+
+/// <summary>QEMU with its translator (TCG); the text screen is read from guest memory through QMP.</summary>
+internal sealed class QemuEmulator() : Emulator("qemu")
+{
+    private const string Program = "qemu-system-i386";
+
+    public override string Describe() => $"{Output(Program, "--version")}, -machine pc -accel tcg";
+
+    public override string? Missing() => OnPath(Program) ? null : "the Debian package qemu-system-x86 is not installed";
+
+    public override Measurement RunLoop(string floppy, TimeSpan limit)
+    {
+        using var child = new Child(Program, [.. Common(new Medium(Floppy: floppy)), "-serial", "stdio", "-monitor", "none"], limit, output: true);
+        return LoopWatch.Wait(child, LoopWatch.Pipe(child.Output));
+    }
+
+    public override Measurement Boot(Medium medium, string expect, TimeSpan limit) => InFolder(folder =>
+    {
+        string socket = Path.Combine(folder, "qmp"), dump = Path.Combine(folder, "screen");
+        using var child = new Child(Program, [.. Common(medium), "-serial", "null", "-monitor", "none", "-qmp", $"unix:{socket},server=on,wait=off"], limit);
+        while (!File.Exists(socket) && !child.Ended)
+            Thread.Sleep(1);
+        if (child.Ended)
+            return Measurement.Failed(child.Error);
+        using var qmp = new Qmp(socket);
+        var pattern = new Regex(expect);
+        while (!child.Ended)
+        {
+            var now = child.Now;
+            if (!qmp.Execute("pmemsave", new { val = 0xB8000, size = 0x8000, filename = dump }))
+                break;
+            if (pattern.IsMatch(Text(File.ReadAllBytes(dump))))
+                return new(now.Wall, now.Cpu);
+            Thread.Sleep(10);
+        }
+        return Measurement.Failed($"not there within {limit.TotalSeconds:F0} s");
+    });
+
+    private static IEnumerable<string> Common(Medium medium)
+    {
+        List<string> arguments = ["-machine", "pc", "-accel", "tcg", "-cpu", "pentium3", "-m", $"{medium.MemoryMiB}", "-display", "none", "-net", "none"];
+        if (medium.Floppy is { } floppy)
+            arguments.AddRange(["-drive", $"if=floppy,format=raw,snapshot=on,file={floppy}", "-boot", "a"]);
+        if (medium.Cdrom is { } cdrom)
+            arguments.AddRange(["-cdrom", cdrom, "-boot", "d"]);
+        if (medium.Disk is { } disk)
+            arguments.AddRange(["-drive", $"if=ide,format=raw,snapshot=on,file={disk}", "-boot", "c"]);
+        return arguments;
+    }
+
+    /// <summary>The characters of the whole window, so that a start address does not matter, in lines of 80.</summary>
+    private static string Text(byte[] cells)
+    {
+        var text = new StringBuilder();
+        for (int i = 0; i + 1 < cells.Length; i += 2)
+        {
+            text.Append(cells[i] is >= 32 and < 127 ? (char)cells[i] : ' ');
+            if (i / 2 % 80 == 79)
+                text.Append('\n');
+        }
+        return text.ToString();
+    }
+
+    /// <summary>QEMU's machine protocol: a line of JSON each way.</summary>
+    private sealed class Qmp : IDisposable
+    {
+        private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        private readonly StreamReader _reader;
+
+        public Qmp(string path)
+        {
+            _socket.Connect(new UnixDomainSocketEndPoint(path));
+            _reader = new StreamReader(new NetworkStream(_socket));
+            _reader.ReadLine();
+            Execute("qmp_capabilities", new { });
+        }
+
+        /// <summary>False when the connection is gone.</summary>
+        public bool Execute(string command, object arguments)
+        {
+            try
+            {
+                _socket.Send(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new { execute = command, arguments }) + "\n"));
+                while (_reader.ReadLine() is { } line)
+                {
+                    if (line.Contains("\"return\"", StringComparison.Ordinal))
+                        return true;
+                    if (line.Contains("\"error\"", StringComparison.Ordinal))
+                        throw new InvalidOperationException($"QEMU refused {command}: {line}");
+                }
+            }
+            catch (Exception e) when (e is IOException or SocketException)
+            {
+                // It was killed.
+            }
+            return false;
+        }
+
+        public void Dispose()
+        {
+            _reader.Dispose();
+            _socket.Dispose();
+        }
+    }
+}
