@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Farm.Catalogue;
 using Farm.Cli;
 using Farm.Cli.Commands;
@@ -19,7 +20,10 @@ var parsed = root.Parse(args is ["help"] or [] ? ["--help"] : args);
 if (parsed.Errors.Count > 0)
 {
     foreach (var error in parsed.Errors)
-        Console.Error.WriteLine($"farm: {error.Message}");
+    {
+        string option = error.SymbolResult is OptionResult { Option.Name: var name } && !error.Message.Contains(name, StringComparison.Ordinal) ? name + ": " : "";
+        Console.Error.WriteLine($"farm: {option}{error.Message}");
+    }
     string verb = parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ";
     Console.Error.WriteLine($"farm: `farm {verb}--help` shows what can be given");
     return ExitCodes.BadInput;

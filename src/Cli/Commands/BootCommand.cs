@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Farm.Assist.Monitor;
+using Farm.Firmware;
 using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Hypervisors;
@@ -64,8 +65,8 @@ internal static class BootCommand
                 Vcpus = Bounded(parsed.GetValue(Cpus), 1, MonitorLayout.MaxProcessors, "--cpus"),
                 Assist = Enum.Parse<AssistStrength>(parsed.GetValue(Assist)!, ignoreCase: true),
                 Firmware = parsed.GetValue(Firmware)!,
-                BiosFile = parsed.GetValue(Bios),
-                Vgabios = parsed.GetValue(Vgabios)!,
+                BiosFile = Given(parsed.GetValue(Bios), file => Payload.LoadRawBios(file)),
+                Vgabios = parsed.GetValue(Vgabios) is "std" or "cirrus" ? parsed.GetValue(Vgabios)! : Given(parsed.GetValue(Vgabios), file => Payload.LoadRawVgaBios(file))!,
                 Floppies = AtMost(parsed.GetValue(Floppy), 2, "--floppy"),
                 Disks = AtMost(Disks(parsed, virtio: false), 4, "--disk"),
                 VirtioDisks = AtMost(Disks(parsed, virtio: true), 4, $"--disk with {VirtioSuffix}"),
@@ -151,6 +152,21 @@ internal static class BootCommand
     private static string[] Disks(ParseResult parsed, bool virtio) =>
         [.. (parsed.GetValue(Disk) ?? []).Where(name => name.EndsWith(VirtioSuffix, StringComparison.Ordinal) == virtio).Select(name =>
             name.EndsWith(IdeSuffix, StringComparison.Ordinal) ? name[..^IdeSuffix.Length] : virtio ? name[..^VirtioSuffix.Length] : name)];
+
+    /// <summary>A firmware image of the user's own: what is wrong with it is bad input, not the host's trouble.</summary>
+    private static string? Given(string? file, Action<string> check)
+    {
+        try
+        {
+            if (file is not null)
+                check(file);
+            return file;
+        }
+        catch (FirmwareException e)
+        {
+            throw new BadInputException(e.Message, e);
+        }
+    }
 
     private static Option<string[]> Files(string name, string description) => new(name) { Description = description, HelpName = "FILE", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
 
