@@ -66,15 +66,8 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>The guest's own state, whoever holds it. Valid until the next run.</summary>
     public CpuState* Guest => _assist.View();
 
-    /// <summary>Where the instruction in execution ends, for records of what it did: cheap, in the midst of a run too.</summary>
-    public (ushort Selector, ulong Offset, ulong Linear) Position
-    {
-        get
-        {
-            CpuState* state = _assist.IsInterpreting ? _assist.Interpreter.State : _vcpu.State;
-            return (state->Cs.Selector, state->Rip, state->Cs.Base + state->Rip);
-        }
-    }
+    /// <summary>Where the guest executes, for records of what it does: in the midst of a run too.</summary>
+    public CodePosition Position => _assist.IsInterpreting ? CodePosition.Of(_assist.Interpreter.State) : _vcpu.Position;
 
     /// <summary>Of the instructions, those executed by the vCPU itself in real mode.</summary>
     public ulong RealModeInstructions => _vcpu.RealModeInstructions;

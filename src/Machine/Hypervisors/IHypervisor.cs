@@ -72,6 +72,9 @@ public interface IVcpu : IVcpuState, IDisposable
     /// <summary>Level of the INTR pin.</summary>
     bool InterruptLine { get; set; }
 
+    /// <summary>CS and (E)IP for records of what the processor does: cheap, and allowed to a device that answers a read.</summary>
+    unsafe CodePosition Position => CodePosition.Of(State);
+
     /// <summary>Runs until an exit. <paramref name="budget"/> bounds the instructions on backends with virtual time.</summary>
     VcpuExit Run(ulong budget);
 
@@ -101,6 +104,15 @@ public interface IVcpu : IVcpuState, IDisposable
 
     /// <summary>Makes <see cref="Run"/> return soon with <see cref="VcpuExitReason.Kicked"/>; any thread.</summary>
     void Kick();
+}
+
+/// <summary>Where a processor executes.</summary>
+/// <param name="Selector">CS.</param>
+/// <param name="Offset">(E)IP or RIP, of the instruction in execution or the next.</param>
+/// <param name="Linear">Linear address of it.</param>
+public readonly record struct CodePosition(ushort Selector, ulong Offset, ulong Linear)
+{
+    public static unsafe CodePosition Of(CpuState* state) => new(state->Cs.Selector, state->Rip, state->Cs.Base + state->Rip);
 }
 
 /// <summary>Why a processor stopped. Port and MMIO accesses do not appear: they went through the door.</summary>

@@ -98,6 +98,8 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
 
     public void RequestStop(VcpuExitReason reason) => _stop ??= reason;
 
+    public CodePosition Position => new(_run->Sync.Sregs.Cs.Selector, _run->Sync.Regs.Rip, _run->Sync.Sregs.Cs.Base + _run->Sync.Regs.Rip);
+
     /// <summary>There is nothing to limit: the timer's kick ends the run.</summary>
     public void LimitTo(ulong instructions)
     {

@@ -55,6 +55,10 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
         }
     }
 
+    public CodePosition Position => _fetched
+        ? CodePosition.Of(_cpu.State)
+        : new(_exit->VpContext.Cs.Selector, _exit->VpContext.Rip, _exit->VpContext.Cs.Base + _exit->VpContext.Rip);
+
     /// <summary>Not known: the processor does not count for us.</summary>
     public ulong Instructions => 0;
 
