@@ -195,6 +195,7 @@ internal sealed unsafe class Execution : IDisposable
     public void PowerOn(bool bootstrap)
     {
         Idle = _smi = false;
+        _vcpu.ForgetEvents();
         SetLoaderEntry(_vcpu.State, _options.Model.Signature, bootstrap);
         _assist.Reset();
     }
@@ -202,7 +203,8 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>INIT of the processor alone: real mode at F000:FFF0; or a SIPI: at the vector x 100h : 0. Everything else stays.</summary>
     public void Start(byte? sipiVector = null)
     {
-        Idle = false;
+        Idle = _smi = false;
+        _vcpu.ForgetEvents();
         _assist.Start(sipiVector);
     }
 

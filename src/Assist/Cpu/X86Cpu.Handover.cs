@@ -12,6 +12,13 @@ public sealed unsafe partial class X86Cpu
     /// <summary>A #DB trap of the last instruction, or an SMI, is still to be delivered; it does not show in <see cref="State"/>.</summary>
     public bool EventPending => (_attention & (Attention.Debug | Attention.Smi)) != 0;
 
+    /// <summary>RESET and INIT: latched NMI and SMI, and debug traps that are due, are gone.</summary>
+    public void ForgetEvents()
+    {
+        _attention &= ~(Attention.Nmi | Attention.Smi | Attention.Debug | Attention.Repeat);
+        _pendingDr6 = 0;
+    }
+
     /// <summary>
     /// Another processor may have stored to memory without the map noticing: what was decoded so far is not trusted any more.
     /// </summary>

@@ -375,6 +375,7 @@ public sealed unsafe partial class AssistHost : IDisposable
         _halted = false;
         _sipiVector = null;
         Unsupported = null;
+        _cpu.ForgetEvents();
         _cpu.Door.SetSystemManagement(false);
     }
 

@@ -93,6 +93,11 @@ public interface IVcpu : IVcpuState, IDisposable
     /// <summary>Latches a non-maskable interrupt.</summary>
     void PendNmi();
 
+    /// <summary>RESET and INIT: what is latched is gone.</summary>
+    void ForgetEvents()
+    {
+    }
+
     /// <summary>Latches SMI#. Only with <see cref="HypervisorCapabilities.SystemManagement"/>.</summary>
     void PendSmi() => throw new InvalidOperationException("The backend has no system management mode.");
 

@@ -61,7 +61,9 @@ public sealed class LegacyNativeTests(ITestOutputHelper output)
             string? difference = comparison.Round(code, memory && (!register || round % 2 == 1));
             Assert.True(difference == null, $"FARM_SEED={_seed}\n{difference}");
         }
-        Assert.True(comparison.Compared > 0, "Every instruction faulted: nothing was compared.");
+
+        // Random values are outside BOUND's bounds more often than not.
+        Assert.True(comparison.Compared > 0 || info.Mnemonic == Mnemonic.Bound, "Every instruction faulted: nothing was compared.");
     }
 
     [Theory]

@@ -192,6 +192,19 @@ public sealed unsafe class SystemManagementTests
         Assert.Equal(0x20000ul, machine.State->Cs.Base);
     }
 
+    [Fact]
+    public void A_reset_forgets_what_was_latched()
+    {
+        using TestMachine machine = Machine(CpuModel.P3, Mode.Real);
+        machine.Assemble(a => a.nop());
+        machine.Cpu.PendSmi();
+        machine.Cpu.PendNmi();
+        machine.Cpu.ForgetEvents();
+        machine.Cpu.StepOne();
+        Assert.Equal(0ul, machine.Cpu.SmiCount);
+        Assert.Equal(1ul, machine.State->Rip);
+    }
+
     // SDM vol. 3, 32.10.
     [Theory]
     [InlineData(true)]

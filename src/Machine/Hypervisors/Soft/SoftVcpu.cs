@@ -52,6 +52,8 @@ public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOpti
 
     public void PendSmi() => Cpu.PendSmi();
 
+    public void ForgetEvents() => Cpu.ForgetEvents();
+
     public ulong Smis => Cpu.SmiCount;
 
     public void Kick() => Cpu.Kick();
