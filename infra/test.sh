@@ -72,7 +72,7 @@ done
 if [ -n "$guests" ]; then
     echo "== Guests by strength and firmware; determinism"
     FARM_TEST_RESULTS="$logs/guests" timeout 7200 tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd -noColor -noLogo -explicit on -diagnostics \
-        -class '*.GuestMatrixTests' -class '*.KernelTests' -class '*.DeterminismTests' >"$logs/guests.log" 2>&1
+        -class '*.GuestMatrixTests' -class '*.KernelTests' -class '*.NetworkTests' -class '*.DeterminismTests' >"$logs/guests.log" 2>&1
     code=$?
     sed -n 's/^ *\[D::Farm.EndToEnd\] /   /p' "$logs/guests.log"
     tally Guests "$logs/guests.log" $code

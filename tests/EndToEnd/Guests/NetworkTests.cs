@@ -1,8 +1,10 @@
 using Farm.Assist.Monitor;
+using Farm.Contracts.Guests;
 using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Network;
 using Farm.Machine.Network.Slirp;
+using Farm.Machine.Storage;
 
 namespace Farm.EndToEnd.Guests;
 
@@ -76,6 +78,49 @@ public sealed class NetworkTests : IDisposable
         Assert.Equal(first.Instructions, second.Instructions);
         Assert.Equal(first.Screen, second.Screen);
         Assert.Equal(first.Network, second.Network);
+    }
+
+    [Fact(Explicit = true)]
+    public async Task Debians_installer_drives_every_PCI_card_and_sees_the_virtio_disk()
+    {
+        Assert.SkipUnless(SlirpNetwork.Available, "libslirp is not installed (package libslirp0).");
+        var cancel = TestContext.Current.CancellationToken;
+        string cd = await Media.Need(new MediaInfo { Name = "cd", Kind = MediaKind.Cdrom, Recipe = "debian-installer-i386", Files = ["debian-installer-i386.iso"] }, cancel);
+        string disk = Path.Combine(_folder, "disk.img");
+        using (RawImage.CreateBlank(disk, 32 << 20))
+        {
+        }
+        using var session = new BootSession(new BootRequest
+        {
+            Machine = new MachineOptions
+            {
+                MemoryMiB = 512,
+                Assist = AssistStrength.Native,
+                Cdroms = [cd],
+                Order = "d",
+                VirtioDisks = [disk],
+                Nics = [new NicOptions { Model = NicModel.Ne2k }, new NicOptions { Model = NicModel.Rtl8139 }, new NicOptions { Model = NicModel.Virtio }],
+            },
+            Backend = "soft",
+            Script = GuestScript.Parse(
+                """
+                steps:
+                  - expect: 'Select a language'
+                  - key: alt-f2
+                  - expect: 'Please press Enter to activate this console'
+                  - key: enter
+                  - expect: '# *$'
+                  - type: 'for m in virtio_pci virtio_net 8139too ne2k-pci; do modprobe $m; done; lspci\n'
+                  - expect: '00:08\.0 SCSI storage controller: Red Hat, Inc\. Virtio block device'
+                  - type: 'for i in /sys/class/net/e*; do readlink $i/device/driver; done; echo SE""EN\n'
+                  - expect: '^SEEN'
+                """, "installer.yaml"),
+            GuestTimeout = TimeSpan.FromSeconds(1200),
+        });
+        var report = session.Run(cancel);
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
+        foreach (string driver in new[] { "/ne2k-pci", "/8139too", "/virtio_net" })
+            Assert.Contains(report.Screen, line => line.TrimEnd().EndsWith(driver, StringComparison.Ordinal));
     }
 
     private BootReport Boot(NicModel card) =>
