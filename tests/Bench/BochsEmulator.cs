@@ -41,7 +41,7 @@ internal sealed class BochsEmulator() : Emulator("bochs")
             if (pattern.IsMatch(screen.Text))
                 return new(now.Wall, now.Cpu);
         }
-        return Measurement.Failed($"not there within {limit.TotalSeconds:F0} s, or ended: {screen.Text.Trim()}");
+        return Measurement.Failed($"not there within {limit.TotalSeconds:F0} s, or ended; last line: {screen.Text.Trim().Split('\n')[^1]}");
     });
 
     private static Child Start(string folder, Medium medium, string extra, TimeSpan limit)

@@ -26,7 +26,7 @@ internal sealed record GuestBoot(string Name, Medium Medium, string Expect)
             yield return new("30 s countdown", new Medium(Cdrom: countdown), @"after the countdown");
     }
 
-    public Measurement Run(Emulator emulator) => emulator.Boot(Medium, Expect, TimeSpan.FromSeconds(180));
+    public Measurement Run(Emulator emulator) => emulator.Boot(Medium, Expect, TimeSpan.FromSeconds(60));
 
     private static string? Find(string root, string file) =>
         (Environment.GetEnvironmentVariable("FARM_MEDIA") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
