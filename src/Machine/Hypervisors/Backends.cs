@@ -7,8 +7,8 @@ namespace Farm.Machine.Hypervisors;
 /// <summary>The backends of this build.</summary>
 public static class Backends
 {
-    /// <summary>In the order in which <c>auto</c> prefers them: first what the processor's own virtualization runs.</summary>
-    public static IReadOnlyList<IHypervisor> All { get; } = [.. ((IHypervisor[])[new KvmHypervisor(), new WhpHypervisor(), new SoftHypervisor()]).OrderByDescending(backend => backend.Accelerated)];
+    /// <summary>In the order in which <c>auto</c> prefers them: what the processor's own virtualization runs, soft, the rest.</summary>
+    public static IReadOnlyList<IHypervisor> All { get; } = [.. ((IHypervisor[])[new SoftHypervisor(), new KvmHypervisor(), new WhpHypervisor()]).OrderByDescending(backend => backend.Accelerated)];
 
     /// <summary>The backend of that name; <c>auto</c> takes the first of <see cref="All"/> that works here.</summary>
     public static IHypervisor Choose(string name)
