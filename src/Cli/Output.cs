@@ -37,7 +37,7 @@ internal static class Output
         { State: CellState.NotTried } => "[dim](-)[/]",
         { State: CellState.NoMedia } => "[dim](-) no media[/]",
         { State: CellState.Queued } => "queued",
-        { State: CellState.Running } => $"[yellow]{cell.Furthest} {cell.Progress:P0}[/]",
+        { State: CellState.Running } => $"[yellow]{Words<BootPhase>(cell.Furthest)} {cell.Progress:P0}[/]",
         { State: CellState.Yes } => "[green]Yes[/]",
         { State: CellState.Flaky } => $"[yellow]Flaky {cell.Passes}/{cell.Results}[/]",
         _ => $"[red]No[/] ({Words(cell.Outcome)} after {Words<BootPhase>(cell.Furthest)})",
