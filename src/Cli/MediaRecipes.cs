@@ -7,8 +7,10 @@ namespace Farm.Cli;
 internal static class MediaRecipes
 {
     /// <summary>Runs every recipe whose result is not there yet. A recipe that fails is named and left out: its guest shows "no media".</summary>
-    public static async Task Make(IEnumerable<MediaInfo> media, Action<string> say, CancellationToken cancel)
+    /// <returns>How many recipes made their media now.</returns>
+    public static async Task<int> Make(IEnumerable<MediaInfo> media, Action<string> say, CancellationToken cancel)
     {
+        int made = 0;
         Directory.CreateDirectory(FarmFolders.Media);
         foreach (var recipe in media.Where(medium => medium.Recipe is not null).GroupBy(medium => medium.Recipe!))
         {
@@ -22,9 +24,12 @@ internal static class MediaRecipes
             }
             say($"making {recipe.Key}");
             var (code, error) = await Run(script, cancel);
-            if (code != 0)
+            if (code == 0)
+                made++;
+            else
                 say($"recipe {recipe.Key} failed ({code}): {error}");
         }
+        return made;
     }
 
     private static async Task<(int Code, string Error)> Run(string script, CancellationToken cancel)

@@ -19,6 +19,9 @@ namespace Farm.Cli.Commands;
 /// <summary><c>farm up</c>: the whole farm on this machine.</summary>
 internal static class UpCommand
 {
+    /// <summary>Guests that may run longer than this (in guest time) get their media made beside the running farm.</summary>
+    private const int QuickGuestSeconds = 300;
+
     private static readonly TimeSpan MediaPatience = TimeSpan.FromSeconds(30);
 
     public static Command Create()
@@ -39,7 +42,8 @@ internal static class UpCommand
         var worker = RoleCommands.WorkerOptions(parsed);
         try
         {
-            await MediaRecipes.Make(catalogue.SelectMany(entry => entry.Guest.Media), Say, stopping);
+            var quick = catalogue.ToLookup(entry => entry.Plans.All(plan => plan.GuestLimitSeconds <= QuickGuestSeconds));
+            await MakeMedia(quick[true], stopping);
             await using var postgres = parsed.GetValue(RoleCommands.Postgres) is null ? await PrivatePostgres.Start(Path.Combine(FarmConnection.StateFolder, "postgres"), cancel: stopping) : null;
             string database = parsed.GetValue(RoleCommands.Postgres) ?? await postgres!.CreateDatabase("farm", stopping);
             await using var silo = await FarmSilo.Start(
@@ -63,7 +67,10 @@ internal static class UpCommand
             try
             {
                 Console.Out.WriteLine($"farm: {silo.Url}");
+                var slow = MakeMedia(quick[false], stopping);
                 await Serve(silo.Farm, catalogue, stopping);
+                if (await slow > 0)
+                    await Serve(silo.Farm, catalogue, stopping);
                 Console.Out.WriteLine($"farm: {silo.Url}  (Ctrl-C stops the farm; results are kept)");
                 await RoleCommands.Wait(stopping);
                 Say("stopping");
@@ -83,7 +90,7 @@ internal static class UpCommand
     /// <summary>Queues what has no result yet and whose media are at hand, shows it run, prints the matrix.</summary>
     private static async Task Serve(IFarm farm, IReadOnlyList<CatalogueEntry> catalogue, CancellationToken cancel)
     {
-        await WaitForMedia(farm, cancel);
+        await WaitForMedia(farm, catalogue, cancel);
         var matrix = await farm.GetMatrix(null, cancel);
         var untried = matrix.Rows.SelectMany(row => new[] { row.Disk, row.Install }).Where(cell => !cell.Undefined && cell.State is CellState.NotTried);
 
@@ -106,11 +113,17 @@ internal static class UpCommand
         Output.Matrix(await farm.GetMatrix(null, cancel));
     }
 
-    private static async Task WaitForMedia(IFarm farm, CancellationToken cancel)
+    private static Task<int> MakeMedia(IEnumerable<CatalogueEntry> guests, CancellationToken cancel) =>
+        MediaRecipes.Make(guests.SelectMany(entry => entry.Guest.Media), Say, cancel);
+
+    /// <summary>Until the worker has found what lies in the media folder.</summary>
+    private static async Task WaitForMedia(IFarm farm, IReadOnlyList<CatalogueEntry> catalogue, CancellationToken cancel)
     {
+        var present = catalogue.SelectMany(entry => entry.Guest.Media).SelectMany(medium => medium.Files).Where(file => File.Exists(Path.Combine(FarmFolders.Media, file))).ToHashSet();
         for (var waited = TimeSpan.Zero; waited < MediaPatience; waited += TimeSpan.FromMilliseconds(200))
         {
-            if ((await farm.GetWorkers(cancel)).Any(worker => worker.State == Contracts.Workers.WorkerState.Online && worker.Media.Count > 0))
+            var held = (await farm.GetWorkers(cancel)).Where(worker => worker.State == Contracts.Workers.WorkerState.Online).SelectMany(worker => worker.Media).Select(medium => medium.File).ToHashSet();
+            if (held.Count > 0 && present.IsSubsetOf(held))
                 return;
             await Task.Delay(TimeSpan.FromMilliseconds(200), cancel);
         }
