@@ -3,6 +3,8 @@
 # N skipped". Builds must be there: tests/Backends.Tests and src/Cli in Release. Logs, screens and reports: .farm/test-logs/kvm.
 #   FARM_KVM_TIMEOUT  seconds for the whole (540)        FARM_KVM_TESTS  arguments for Backends.Tests, such as -method '*A20*'; none: no tests
 #   FARM_KVM_BOOTS    strengths to boot FreeDOS under (vm86 native)
+#   FARM_KVM_GUESTS   guests of the catalogue to run on soft here and on KVM there, with their screens compared at each step, such as
+#                     "grub2:disk:vm86 freedos:install:native" (none; needs tests/EndToEnd in Release)
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 media=${FARM_MEDIA:-$root/../shared/guests}
@@ -11,8 +13,15 @@ rm -rf "$out" && mkdir -p "$out"
 freedos=
 [ -f "$media/freedos-722.img" ] && freedos=$(readlink -f "$media/freedos-722.img")
 
+guests=${FARM_KVM_GUESTS:-}
+if [ -n "$guests" ]; then
+    # Makes their media too, which the nested machine cannot.
+    FARM_TEST_BACKEND=soft FARM_TEST_GUESTS="$guests" FARM_TEST_RESULTS="$out/soft" timeout 600 "$root/tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd" \
+        -noColor -noLogo -explicit only -class Farm.EndToEnd.Guests.KvmGuestTests >"$out/soft.log" 2>&1 || tail -n 30 "$out/soft.log"
+fi
+
 cat >"$out/inside" <<SH
-root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests}" PATH='$PATH'
+guests='$guests' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests}" PATH='$PATH'
 SH
 cat >>"$out/inside" <<'SH'
 export FARM_ROOT=$root FARM_NEED_KVM=1 DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_TieredPGO=0 DOTNET_gcServer=0
@@ -55,6 +64,20 @@ for assist in $boots; do
         grep -v '^ *$' freedos-$assist.txt 2>/dev/null
     fi
     tr -d ' \n' <freedos-$assist.json 2>/dev/null | grep -oE '"(hostSeconds|assistTrapsTotal|clockMode)":[^,]*|"(exits|assistTraps|phases)":[{[][^]}]*[]}]' | sed 's/^/      /'
+done
+for guest in $guests; do
+    FARM_MEDIA=$media FARM_TEST_BACKEND=kvm FARM_TEST_GUESTS=$guest FARM_TEST_RESULTS=/tmp/out/guests FARM_SOFT_RESULTS=/tmp/out/soft \
+        $root/tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd -noColor -noLogo -explicit only -class Farm.EndToEnd.Guests.KvmGuestTests >guest.log 2>&1
+    if grep -q 'Failed: 0, Skipped: 0' guest.log; then
+        passed=$((passed + 1))
+        echo "   $guest on kvm: passed"
+    else
+        failed=$((failed + 1))
+        echo "   $guest on kvm: FAILED"
+        grep -A 12 -E '\[(FAIL|SKIP)\]' guest.log
+    fi
+    name=$(echo "$guest" | tr ':' '-')
+    sed 's/^/      /' "guests/$name-bochs.screens" 2>/dev/null
 done
 echo "kvm: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -54,9 +54,10 @@ public sealed class KvmGuestTests
             }
             string[] left = Lines(soft.Steps[i]), right = Lines(other.Steps[i]);
             var differing = Enumerable.Range(0, Math.Max(left.Length, right.Length)).Where(row => At(left, row) != At(right, row)).ToList();
-            string verdict = differing.Count == 0 ? "the same" : Continues(left, right) ? "the same, further on" : $"{differing.Count} lines differ";
+            bool continues = Continues(left, right);
+            string verdict = differing.Count == 0 ? "the same" : continues ? "the same, one of them further on" : $"{differing.Count} lines differ";
             text.AppendLine(CultureInfo.InvariantCulture, $"step {i + 1}, {soft.Steps[i].Step}: {verdict} ({left.Length} lines; soft {soft.Steps[i].GuestSeconds:F1} s, {other.Backend} {other.Steps[i].GuestSeconds:F1} s)");
-            foreach (int row in differing)
+            foreach (int row in continues ? [] : differing)
                 text.AppendLine(CultureInfo.InvariantCulture, $"   {row,2} soft |{At(left, row)}|\n      {other.Backend,4} |{At(right, row)}|");
         }
         return text.ToString();
