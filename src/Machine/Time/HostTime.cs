@@ -12,22 +12,20 @@ public sealed class HostTime(Action<long> kickAfter) : IMachineTime
     private const long Millisecond = 1_000_000;
 
     private readonly long _start = Stopwatch.GetTimestamp();
-    private long _armed = long.MaxValue;
 
     public string Mode => "host";
 
     public long Now => (long)((Int128)(Stopwatch.GetTimestamp() - _start) * 1_000_000_000 / Stopwatch.Frequency);
 
-    /// <summary>Arms the kick at <paramref name="deadline"/>; the number bounds interpretation only.</summary>
+    /// <summary>
+    /// Arms the kick at <paramref name="deadline"/>, each time: a run may have ended by an earlier kick that took this one's place. The
+    /// number bounds interpretation only.
+    /// </summary>
     public ulong BudgetUntil(long deadline)
     {
-        long now = Now;
-        if (deadline != _armed || now >= deadline)
-        {
-            _armed = deadline;
-            kickAfter(Math.Max(1, deadline - now));
-        }
-        return (ulong)Math.Clamp((deadline - now) / InstructionTime.NanosecondsPerInstruction, 1, MostInterpreted);
+        long left = deadline - Now;
+        kickAfter(Math.Max(1, left));
+        return (ulong)Math.Clamp(left / InstructionTime.NanosecondsPerInstruction, 1, MostInterpreted);
     }
 
     /// <summary>Waits; the last fraction of a millisecond is slept in short turns, so that a timer is not late by a whole one.</summary>
