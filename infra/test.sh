@@ -2,7 +2,7 @@
 # All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
 # With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine. The word kvm stands for the
 # backend tests and boots on real KVM in a nested machine (infra/kvm.sh), the word guests for every guest of the catalogue by strength
-# and firmware and for three runs alike of each; both run only when named. Reports and screens of guests: .farm/test-logs/guests.
+# and firmware and for three runs alike of each, kvm-farm for a farm with a KVM node in the nested machine; all run only when named. Reports and screens of guests: .farm/test-logs/guests.
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
@@ -30,9 +30,10 @@ if [ $# = 0 ]; then
     fi
 fi
 
-kvm= guests=
+kvm= guests= kvm_farm=
 for word in "$@"; do
     [ "${word,,}" = kvm ] && kvm=1
+    [ "${word,,}" = kvm-farm ] && kvm_farm=1
     [ "${word,,}" = guests ] && guests=1
 done
 
@@ -85,6 +86,12 @@ if [ -n "$kvm" ]; then
     read -r p f s < <(sed -n 's/^kvm: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped.*/\1 \2 \3/p' "$logs/kvm.log") || { p=0 f=1 s=0; }
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     echo "   $p passed, $f failed, $s skipped"
+fi
+
+if [ -n "$kvm_farm" ]; then
+    echo "== A farm with a KVM node in a nested machine"
+    timeout 1500 tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd -noColor -noLogo -explicit only -class '*.KvmNodeTests' >"$logs/kvm-farm.log" 2>&1
+    tally KvmNode "$logs/kvm-farm.log" $?
 fi
 
 if [ "$skipped" != 0 ]; then

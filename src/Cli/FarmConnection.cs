@@ -21,12 +21,14 @@ internal static class FarmConnection
 
     public static string UrlFile => Path.Combine(StateFolder, "url");
 
-    public static FarmHttpClient Open(ParseResult parsed)
+    public static FarmHttpClient Open(ParseResult parsed) => new(new HttpClient { BaseAddress = Address(parsed), Timeout = TimeSpan.FromSeconds(100) });
+
+    public static Uri Address(ParseResult parsed)
     {
         string url = parsed.GetValue(Server) ?? Environment.GetEnvironmentVariable("FARM_URL") ?? Recorded() ?? $"http://127.0.0.1:{DefaultPort}";
         if (!Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out var address) || address.Scheme is not ("http" or "https"))
             throw new BadInputException($"--server {url} is not an http or https URL.");
-        return new FarmHttpClient(new HttpClient { BaseAddress = address, Timeout = TimeSpan.FromSeconds(100) });
+        return address;
     }
 
     private static string? Recorded() => File.Exists(UrlFile) ? File.ReadAllText(UrlFile).Trim() : null;

@@ -27,7 +27,10 @@ public sealed record WorkerOptions
     public TimeSpan BatchEvery { get; init; } = TimeSpan.FromMilliseconds(250);
     public TimeSpan ScanEvery { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Where artifacts go when not to the address that the silo names.</summary>
+    /// <summary>MiB of media fetched from the farm that are kept.</summary>
+    public int MediaCacheMiB { get; init; } = 20 * 1024;
+
+    /// <summary>The farm's HTTP API, when not at the address that the silo names.</summary>
     public Uri? ApiUrl { get; init; }
     public TimeProvider Time { get; init; } = TimeProvider.System;
 

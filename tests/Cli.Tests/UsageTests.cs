@@ -32,6 +32,10 @@ public sealed class UsageTests : IDisposable
     [InlineData("up --backend bochs", "--backend")]
     [InlineData("silo", "--postgres")]
     [InlineData("silo --postgres x --listen nowhere", "--listen")]
+    [InlineData("silo --postgres x --advertise 0.0.0.0", "nobody can be reached there")]
+    [InlineData("up --listen 0.0.0.0 --advertise nowhere", "--advertise")]
+    [InlineData("up --gateway-port 70000", "--gateway-port")]
+    [InlineData("worker --media-cache -1", "--media-cache")]
     [InlineData("worker --gateway nowhere", "--gateway")]
     [InlineData("worker --slots 1000", "--slots")]
     public async Task Bad_usage_exits_2_and_says_what_is_wrong(string arguments, string word) => (await _farm.Run(arguments.Split(' '))).Fails(2, word);

@@ -27,21 +27,21 @@ internal static class RoleCommands
     /// <summary>What the worker offers; nothing: every backend that works here.</summary>
     public static Option<string[]> Offer { get; } = new Option<string[]>("--backend") { Description = "offer only this backend (default: all that work here)", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false }.AcceptOnlyFromAmong("kvm", "whp", "soft");
 
-    private static readonly Option<string> Listen = new("--listen") { Description = "address to listen on", DefaultValueFactory = _ => "127.0.0.1" };
-    private static readonly Option<int> SiloPort = new("--silo-port") { Description = "port for other silos", DefaultValueFactory = _ => 11111 };
-    private static readonly Option<int> GatewayPort = new("--gateway-port") { Description = "port for workers", DefaultValueFactory = _ => WorkerConnection.DefaultGatewayPort };
+    private static readonly Option<int> MediaCache = new("--media-cache") { Description = "MiB of media fetched from the farm to keep", DefaultValueFactory = _ => 20 * 1024 };
     private static readonly Option<string[]> Gateway = new("--gateway") { Description = "a silo's gateway, ADDRESS:PORT", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
     private static readonly Option<string?> Id = new("--id") { Description = "the worker's name, unique in the farm (default: this host's)" };
 
     public static IEnumerable<Command> Create()
     {
-        var silo = new Command("silo", "Runs a silo with the HTTP API and the dashboard.") { Postgres, Port, Listen, SiloPort, GatewayPort };
+        var silo = new Command("silo", "Runs a silo with the HTTP API and the dashboard.") { Postgres, Port, Media };
+        foreach (var option in Listening.Options)
+            silo.Add(option);
         silo.SetAction(RunSilo);
         yield return silo;
-        var worker = new Command("worker", "Runs a worker node.") { Postgres, Gateway, Slots, Media, Offer, Id };
+        var worker = new Command("worker", "Runs a worker node.") { Postgres, Gateway, Slots, Media, MediaCache, Offer, Id };
         worker.SetAction(RunWorker);
         yield return worker;
-        var dashboard = new Command("dashboard", "Runs a dashboard for a farm elsewhere (--server).") { Port, Listen };
+        var dashboard = new Command("dashboard", "Runs a dashboard for a farm elsewhere (--server).") { Port, Listening.Listen };
         dashboard.SetAction(RunDashboard);
         yield return dashboard;
         var run = new Command(VmHostCommand.Verb, "Runs one VM for a worker (internal).") { Hidden = true };
@@ -57,11 +57,10 @@ internal static class RoleCommands
         string[] offered = parsed.GetValue(Offer) ?? [];
         if (slots is < 1 or > 256)
             throw new BadInputException($"--slots {slots} is out of range: give 1 to 256.");
-        foreach (string folder in media ?? [])
-        {
-            if (!Directory.Exists(folder))
-                throw new BadInputException($"--media {folder}: there is no such folder.");
-        }
+        int cache = parsed.GetResult(MediaCache) is null ? 20 * 1024 : parsed.GetValue(MediaCache);
+        if (cache < 0)
+            throw new BadInputException($"--media-cache {cache} is out of range: give MiB, 0 for none.");
+        CheckFolders(media);
         var usable = offered.Length > 0 ? [.. offered.Distinct().Select(Backends.Choose)] : Backends.All.Where(backend => backend.Unavailable is null);
         var here = usable.Select(backend => Enum.Parse<Backend>(backend.Name, ignoreCase: true)).ToList();
         var missing = Backends.All.Where(backend => backend.Unavailable is not null).Select(backend => $"{backend.Name}: {backend.Unavailable}").ToList();
@@ -70,9 +69,19 @@ internal static class RoleCommands
             Capabilities = WorkerHost.Describe(here, [FirmwareSet.Bochs, FirmwareSet.Seabios], missing),
             Folder = Path.Combine(FarmConnection.StateFolder, "worker"),
             MediaFolders = FarmFolders.MediaFolders(media),
+            MediaCacheMiB = cache,
             Slots = slots,
         };
         return parsed.GetResult(Id) is null || parsed.GetValue(Id) is not { } id ? options : options with { Id = id };
+    }
+
+    private static void CheckFolders(string[]? media)
+    {
+        foreach (string folder in media ?? [])
+        {
+            if (!Directory.Exists(folder))
+                throw new BadInputException($"--media {folder}: there is no such folder.");
+        }
     }
 
     /// <summary>Cancelled by Ctrl-C and SIGTERM.</summary>
@@ -95,21 +104,26 @@ internal static class RoleCommands
     {
         var stopping = Stopping();
         string database = parsed.GetValue(Postgres) ?? throw new BadInputException("--postgres CONN is needed: the connection string of the farm's database.");
-        var address = Address(parsed.GetValue(Listen)!);
+        string[]? media = parsed.GetValue(Media);
+        CheckFolders(media);
+        var listening = Listening.From(parsed);
         await using var silo = await FarmSilo.Start(
-            new FarmSiloOptions
+            listening.Apply(new FarmSiloOptions
             {
                 ConnectionString = database,
                 Catalogue = GuestCatalogue.Load(FarmFolders.Guests),
                 ArtifactFolder = Path.Combine(FarmConnection.StateFolder, "artifacts"),
-                HttpAddress = address,
                 HttpPort = parsed.GetValue(Port),
-                SiloAddress = address,
-                SiloPort = parsed.GetValue(SiloPort),
-                GatewayPort = parsed.GetValue(GatewayPort),
+            }),
+            builder =>
+            {
+                HostDashboard(builder);
+                builder.Services.AddScannedMediaShelf(FarmFolders.MediaFolders(media), Path.Combine(FarmConnection.StateFolder, "media-digests.json"));
             },
-            HostDashboard, app => app.MapFarmDashboard(), cancel);
+            app => app.MapFarmDashboard(), cancel);
         Console.Out.WriteLine(silo.Url);
+        foreach (string note in listening.Notes(silo.Gateway))
+            Console.Error.WriteLine($"farm: {note}");
         await Wait(stopping);
         return ExitCodes.Ok;
     }
@@ -127,8 +141,11 @@ internal static class RoleCommands
         var gateways = new List<IPEndPoint>();
         foreach (string text in parsed.GetValue(Gateway) ?? [])
             gateways.Add(IPEndPoint.TryParse(text, out var end) && end.Port != 0 ? end : throw new BadInputException($"--gateway {text}: give ADDRESS:PORT."));
+        var options = WorkerOptions(parsed);
+        if (parsed.GetValue(FarmConnection.Server) is not null)
+            options = options with { ApiUrl = FarmConnection.Address(parsed) };
         using var host = WorkerHost.CreateHost(
-            WorkerOptions(parsed),
+            options,
             new WorkerConnection { Gateways = gateways, ConnectionString = parsed.GetValue(Postgres) });
         await host.StartAsync(cancel);
         await Wait(stopping);
@@ -141,7 +158,7 @@ internal static class RoleCommands
         var stopping = Stopping();
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(Address(parsed.GetValue(Listen)!), parsed.GetValue(Port)));
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(Listening.Parse("--listen", parsed.GetValue(Listening.Listen)!), parsed.GetValue(Port)));
         HostDashboard(builder);
         builder.Services.AddSingleton<IFarm>(FarmConnection.Open(parsed));
         await using var app = builder.Build();
@@ -151,8 +168,6 @@ internal static class RoleCommands
         await Wait(stopping);
         return ExitCodes.Ok;
     }
-
-    private static IPAddress Address(string text) => IPAddress.TryParse(text, out var address) ? address : throw new BadInputException($"--listen {text}: give an IP address.");
 
     public static async Task Wait(CancellationToken stopping)
     {

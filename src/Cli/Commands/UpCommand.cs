@@ -11,6 +11,7 @@ using Farm.Dashboard;
 using Farm.Machine.Hypervisors;
 using Farm.Silo.Hosting;
 using Farm.Silo.Postgres;
+using Farm.Worker;
 using Farm.Worker.Hosting;
 using Spectre.Console;
 
@@ -27,6 +28,8 @@ internal static class UpCommand
     public static Command Create()
     {
         var command = new Command("up", "Runs the whole farm on this machine: PostgreSQL, silo, worker, dashboard.") { RoleCommands.Port, RoleCommands.Postgres, RoleCommands.Slots, RoleCommands.Media, RoleCommands.Offer };
+        foreach (var option in Listening.Options)
+            command.Add(option);
         command.SetAction(Run);
         return command;
     }
@@ -37,7 +40,8 @@ internal static class UpCommand
         int port = parsed.GetValue(RoleCommands.Port);
         if (port is < 0 or > 65535)
             throw new BadInputException($"--port {port} is no port: give 0 (any free one) to 65535.");
-        CheckFree(port);
+        var listening = Listening.From(parsed, freePorts: true);
+        CheckFree(listening.Address, port);
         var catalogue = GuestCatalogue.Load(FarmFolders.Guests);
         var worker = RoleCommands.WorkerOptions(parsed);
         try
@@ -47,19 +51,21 @@ internal static class UpCommand
             await using var postgres = parsed.GetValue(RoleCommands.Postgres) is null ? await PrivatePostgres.Start(Path.Combine(FarmConnection.StateFolder, "postgres"), cancel: stopping) : null;
             string database = parsed.GetValue(RoleCommands.Postgres) ?? await postgres!.CreateDatabase("farm", stopping);
             await using var silo = await FarmSilo.Start(
-                new FarmSiloOptions
+                listening.Apply(new FarmSiloOptions
                 {
                     ConnectionString = database,
                     Catalogue = catalogue,
                     ArtifactFolder = Path.Combine(FarmConnection.StateFolder, "artifacts"),
                     HttpPort = port,
                     Sole = true,
-                },
+                }),
                 builder =>
                 {
                     // the terminal shows the jobs; what they do in detail is on the page
                     builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Orleans", LogLevel.Error).AddFilter("Microsoft", LogLevel.Error);
                     RoleCommands.HostDashboard(builder);
+                    // what other machines reach the farm by need not be an address of this one
+                    builder.Services.AddSingleton(provider => new ApiEndpoint(() => provider.GetRequiredService<ApiAddress>().Url is { } url ? new Uri(url) : null));
                     builder.Services.AddFarmWorker(worker);
                 },
                 app => app.MapFarmDashboard(), stopping);
@@ -67,6 +73,8 @@ internal static class UpCommand
             try
             {
                 Console.Out.WriteLine($"farm: {silo.Url}");
+                foreach (string note in listening.Notes(silo.Gateway))
+                    Say(note);
                 var slow = MakeMedia(quick[false], stopping);
                 await Serve(silo.Farm, catalogue, stopping);
                 if (await slow > 0)
@@ -152,11 +160,11 @@ internal static class UpCommand
 
     private static string Describe(JobInfo job) => string.Create(CultureInfo.InvariantCulture, $"{Markup.Escape(job.GuestId),-18} {Output.Kind(job.Kind),-8}{Output.State(job)}");
 
-    private static void CheckFree(int port)
+    private static void CheckFree(IPAddress address, int port)
     {
         try
         {
-            using var probe = new TcpListener(IPAddress.Loopback, port);
+            using var probe = new TcpListener(address, port);
             probe.Start();
         }
         catch (SocketException e)

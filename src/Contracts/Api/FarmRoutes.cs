@@ -10,5 +10,6 @@ public static class FarmRoutes
     public const string Triage = "api/triage";
     public const string Workers = "api/workers";
     public const string Artifacts = "api/artifacts";
+    public const string Media = "api/media";
     public const string Events = "api/events";
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using Farm.Contracts.Api;
+using Farm.Silo.Hosting;
 using Farm.Silo.Storage;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Logging;
@@ -11,7 +12,7 @@ namespace Farm.Silo.Api;
 /// Stands before the API: turns what goes wrong into problem details, and keeps web pages of other sites from driving a farm that
 /// listens on this machine (a foreign Origin on a request that changes something; a foreign Host name on a loopback listener).
 /// </summary>
-public sealed partial class ApiGuard(RequestDelegate next, ILogger<ApiGuard> log)
+public sealed partial class ApiGuard(RequestDelegate next, FarmSiloOptions options, ILogger<ApiGuard> log)
 {
     public async Task InvokeAsync(HttpContext context)
     {
@@ -60,10 +61,10 @@ public sealed partial class ApiGuard(RequestDelegate next, ILogger<ApiGuard> log
         _ => (StatusCodes.Status500InternalServerError, "The farm made a mistake; its log says more."),
     };
 
-    private static string? Refusal(HttpContext context)
+    private string? Refusal(HttpContext context)
     {
         var request = context.Request;
-        if (context.Connection.LocalIpAddress is { } local && IPAddress.IsLoopback(local) && !IsLoopbackName(request.Host.Host))
+        if (context.Connection.LocalIpAddress is { } local && IPAddress.IsLoopback(local) && !IsLoopbackName(request.Host.Host) && !IsAdvertised(request.Host.Host))
             return $"This farm listens on the loopback address and does not answer as '{request.Host.Host}'.";
         var origin = request.Headers.Origin.ToString();
         if (origin.Length == 0 || HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method))
@@ -72,6 +73,8 @@ public sealed partial class ApiGuard(RequestDelegate next, ILogger<ApiGuard> log
             ? null
             : $"Requests from pages of {origin} are refused.";
     }
+
+    private bool IsAdvertised(string host) => options.AdvertisedAddress is { } advertised && IPAddress.TryParse(host.Trim('[', ']'), out var address) && address.Equals(advertised);
 
     private static bool IsLoopbackName(string host) =>
         host.Length == 0 || string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase)

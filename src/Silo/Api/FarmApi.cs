@@ -8,6 +8,7 @@ using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
 using Farm.Contracts.Matrix;
 using Farm.Contracts.Triage;
+using Farm.Contracts.Workers;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
@@ -25,6 +26,7 @@ public static class FarmApi
         MapTriage(routes);
         MapWorkers(routes);
         MapArtifacts(routes);
+        MapMedia(routes);
         routes.MapGet(FarmRoutes.Events, Events);
         routes.MapGet("api/{**path}", void (string? path) => throw NotFound($"The API has no /api/{path}."));
     }
@@ -120,6 +122,16 @@ public static class FarmApi
             var inline = artifact.ContentType.StartsWith("text/plain", StringComparison.Ordinal) || artifact.ContentType is "image/png" or "application/json";
             return TypedResults.Stream(artifact.Content, artifact.ContentType, inline ? null : name ?? sha256, entityTag: new($"\"{sha256}\""));
         });
+    }
+
+    /// <summary>For workers that lack a medium.</summary>
+    private static void MapMedia(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet(FarmRoutes.Media, (IMediaShelf shelf) => shelf.Held);
+        routes.MapGet(FarmRoutes.Media + "/{sha256}", async (string sha256, IMediaShelf shelf, CancellationToken cancel) =>
+            await shelf.Locate(sha256, cancel) is { } path
+                ? TypedResults.PhysicalFile(path, "application/octet-stream", enableRangeProcessing: true)
+                : throw NotFound($"This farm's silo holds no medium with the digest '{sha256}'."));
     }
 
     private static ServerSentEventsResult<FarmEvent> Events(FarmService farm, HttpContext context, long? after)

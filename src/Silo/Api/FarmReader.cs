@@ -9,7 +9,7 @@ using Farm.Silo.Verdicts;
 namespace Farm.Silo.Api;
 
 /// <summary>Reads that lay several tables together.</summary>
-public sealed class FarmReader(GuestStore guests, CellStore cells, JobStore jobs, WorkerStore workers)
+public sealed class FarmReader(GuestStore guests, CellStore cells, JobStore jobs, WorkerStore workers, IMediaShelf shelf)
 {
     public Task<JobInfo?> Job(long id, CancellationToken cancel = default) => jobs.Find(id, cancel);
 
@@ -51,15 +51,15 @@ public sealed class FarmReader(GuestStore guests, CellStore cells, JobStore jobs
     public async Task<IReadOnlyList<WorkerInfo>> Alive(CancellationToken cancel = default) =>
         [.. (await workers.List(cancel)).Where(worker => worker.State is not (WorkerState.Dead or WorkerState.Offline))];
 
-    /// <summary>The guest with the state of its media among the workers given.</summary>
-    public static GuestInfo WithMedia(GuestInfo guest, IReadOnlyList<WorkerInfo> alive) => guest with
+    /// <summary>The guest with the state of its media, held by the workers given or to be had from the farm.</summary>
+    public GuestInfo WithMedia(GuestInfo guest, IReadOnlyList<WorkerInfo> alive) => guest with
     {
         Media =
         [
             .. guest.Media.Select(medium =>
             {
                 var holders = alive.Where(worker => worker.Media.Any(have => Matching.IsMedium(medium, have))).Select(worker => worker.Id).ToList();
-                return medium with { HeldBy = holders, State = holders.Count > 0 ? MediaState.Present : MediaState.Missing };
+                return medium with { HeldBy = holders, State = holders.Count > 0 || shelf.Held.Any(have => Matching.IsMedium(medium, have)) ? MediaState.Present : MediaState.Missing };
             }),
         ],
     };

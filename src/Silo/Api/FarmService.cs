@@ -20,7 +20,7 @@ namespace Farm.Silo.Api;
 /// <summary>The farm over Postgres and grains, inside a silo.</summary>
 public sealed partial class FarmService(
     IGrainFactory grains, FarmReader reader, GuestStore guests, JobStore jobs, RunStore runs, TriageStore triage, WorkerStore workers,
-    DurationCache durations, IArtifactStore artifacts, ArtifactIndex index, FeedHub feed, FarmNews news, FarmClock clock) : IFarm
+    DurationCache durations, IMediaShelf shelf, IArtifactStore artifacts, ArtifactIndex index, FeedHub feed, FarmNews news, FarmClock clock) : IFarm
 {
     private const int MostJobsAtOnce = 500;
 
@@ -28,7 +28,7 @@ public sealed partial class FarmService(
         [.. (await reader.Guests(cancel)).Select(entry => entry.Guest)];
 
     public async Task<GuestInfo?> GetGuest(string guestId, CancellationToken cancel = default) =>
-        await guests.Find(guestId, cancel) is { } entry ? FarmReader.WithMedia(entry.Guest, await reader.Alive(cancel)) : null;
+        await guests.Find(guestId, cancel) is { } entry ? reader.WithMedia(entry.Guest, await reader.Alive(cancel)) : null;
 
     public async Task<MatrixView> GetMatrix(MatrixQuery? query = null, CancellationToken cancel = default)
     {
@@ -60,7 +60,7 @@ public sealed partial class FarmService(
         var specs = new List<JobSpec>();
         var skipped = new List<string>();
         foreach (var entry in request.Guests.Distinct().Select(id => catalogue[id]))
-            Plan(request, entry, alive, specs, skipped);
+            Plan(request, entry, alive, shelf.Held, specs, skipped);
         if (skipped.Count > 0 && !request.OnlyWithMedia)
             throw new FarmException(FarmErrorKind.Invalid, string.Join(' ', skipped) + " Nothing was queued.");
         if (specs.Count > MostJobsAtOnce)
@@ -157,16 +157,16 @@ public sealed partial class FarmService(
             yield return change;
     }
 
-    private static void Plan(JobRequest request, CatalogueEntry entry, IReadOnlyList<WorkerInfo> alive, List<JobSpec> specs, List<string> skipped)
+    private static void Plan(JobRequest request, CatalogueEntry entry, IReadOnlyList<WorkerInfo> alive, IReadOnlyList<HeldMedia> onShelf, List<JobSpec> specs, List<string> skipped)
     {
         var plans = entry.Plans.Where(plan => request.Kind is not { } kind || plan.Kind == kind).ToList();
         if (plans.Count == 0)
             throw new FarmException(FarmErrorKind.Invalid, $"The catalogue defines no {request.Kind?.ToString().ToLowerInvariant() ?? "job"} for {entry.Guest.Id}. Nothing was queued.");
         foreach (var plan in plans)
         {
-            if (alive.Count > 0 && !alive.Any(worker => Matching.Missing(plan.Media, worker.Media) is null))
+            if (alive.Count > 0 && !alive.Any(worker => Matching.Missing(plan.Media, worker.Media, onShelf) is null))
             {
-                var missing = plan.Media.Where(medium => !alive.Any(worker => Matching.Missing([medium], worker.Media) is null)).DefaultIfEmpty(plan.Media[0]);
+                var missing = plan.Media.Where(medium => !alive.Any(worker => Matching.Missing([medium], worker.Media, onShelf) is null)).DefaultIfEmpty(plan.Media[0]);
                 skipped.Add($"{entry.Guest.Id} ({plan.Kind.ToString().ToLowerInvariant()}): no worker holds {string.Join(", ", missing.Select(Matching.Describe))}.");
                 continue;
             }

@@ -10,7 +10,7 @@ namespace Farm.Silo.Grains;
 /// <inheritdoc cref="IQueueGrain"/>
 [KeepAlive]
 internal sealed partial class QueueGrain(
-    JobStore jobs, WorkerStore workers, DurationCache durations, FarmNews news, FarmClock clock, FarmTimings timings, ILogger<QueueGrain> log) : Grain, IQueueGrain, IRemindable
+    JobStore jobs, WorkerStore workers, DurationCache durations, IMediaShelf shelf, FarmNews news, FarmClock clock, FarmTimings timings, ILogger<QueueGrain> log) : Grain, IQueueGrain, IRemindable
 {
     private const string SweepReminder = "sweep";
 
@@ -107,7 +107,7 @@ internal sealed partial class QueueGrain(
             return state;
         _readAt = clock.Time.GetTimestamp();
         var alive = (await workers.List()).Where(worker => worker.State is not (WorkerState.Dead or WorkerState.Offline)).ToList();
-        state = new(await jobs.Waiting(), await jobs.Occupying(), alive, await durations.Get());
+        state = new(await jobs.Waiting(), await jobs.Occupying(), alive, await durations.Get()) { Shelf = shelf.Held };
         _state = state;
         return state;
     }

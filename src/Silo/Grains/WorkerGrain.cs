@@ -27,7 +27,7 @@ internal sealed partial class WorkerGrain(
         LogRegistered(Id, session, registration.Slots, registration.Media.Count);
         await news.WorkerChanged(Id);
         await GrainFactory.GetGrain<IQueueGrain>(0).Changed();
-        return new() { Session = session, BeatEvery = timings.BeatEvery, DeadAfter = timings.DeadAfter, ApiUrl = api.Url };
+        return new() { Session = session, BeatEvery = timings.BeatEvery, DeadAfter = timings.DeadAfter, ApiUrl = api.Advertised };
     }
 
     public async Task<BeatReply> Beat(WorkerBeat beat)
@@ -50,7 +50,7 @@ internal sealed partial class WorkerGrain(
             Lost = [.. beat.Leases.Where(lease => !held.Contains(lease))],
             Cancel = [.. renewed.Where(lease => lease.Cancel).Select(lease => lease.Lease)],
             WorkWaiting = waiting,
-            ApiUrl = api.Url,
+            ApiUrl = api.Advertised,
         };
     }
 

@@ -1,11 +1,14 @@
 using System.Net;
 using System.Net.Sockets;
 using Farm.Contracts.Api;
+using Farm.Contracts.Workers;
 using Farm.Silo.Api;
 using Farm.Silo.Artifacts;
 using Farm.Silo.Grains;
 using Farm.Silo.Storage;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
 using Npgsql;
 using Orleans.Configuration;
 
@@ -32,8 +35,18 @@ public sealed class FarmSilo : IAsyncDisposable
     public IFarm Farm => App.Services.GetRequiredService<FarmService>();
     public IGrainFactory Grains => App.Services.GetRequiredService<IGrainFactory>();
 
-    /// <summary>Where the API and the dashboard answer.</summary>
+    /// <summary>Where the API and the dashboard answer on this machine.</summary>
     public string Url => App.Services.GetRequiredService<ApiAddress>().Url ?? throw new InvalidOperationException("The silo does not listen yet.");
+
+    /// <summary>Where workers of other machines find this silo.</summary>
+    public IPEndPoint Gateway
+    {
+        get
+        {
+            var endpoints = App.Services.GetRequiredService<IOptions<EndpointOptions>>().Value;
+            return new(endpoints.AdvertisedIPAddress ?? IPAddress.Loopback, endpoints.GatewayPort);
+        }
+    }
 
     /// <summary>Migrates the database, writes the catalogue, starts.</summary>
     /// <param name="services">Hosts more beside the silo, for example a dashboard's services or a worker.</param>
@@ -54,6 +67,7 @@ public sealed class FarmSilo : IAsyncDisposable
             var builder = WebApplication.CreateSlimBuilder();
             Configure(builder, options, database);
             services?.Invoke(builder);
+            builder.Services.TryAddSingleton<IMediaShelf, EmptyShelf>();
             var app = builder.Build();
             app.UseMiddleware<ApiGuard>();
             app.MapFarmApi();
@@ -105,10 +119,14 @@ public sealed class FarmSilo : IAsyncDisposable
         // the providers' tables have a schema of their own; their SQL names them bare
         var connection = new NpgsqlConnectionStringBuilder(options.ConnectionString) { SearchPath = "orleans", ApplicationName = "farm-orleans", MaxPoolSize = 20 }.ConnectionString;
         silo.Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId));
-        silo.ConfigureEndpoints(
-            options.SiloAddress,
-            options.SiloPort > 0 ? options.SiloPort : FreePort(),
-            options.GatewayPort > 0 ? options.GatewayPort : FreePort());
+        silo.Configure<EndpointOptions>(endpoints =>
+        {
+            endpoints.AdvertisedIPAddress = options.AdvertisedAddress ?? options.SiloAddress;
+            endpoints.SiloPort = options.SiloPort > 0 ? options.SiloPort : FreePort();
+            endpoints.GatewayPort = options.GatewayPort > 0 ? options.GatewayPort : FreePort();
+            endpoints.SiloListeningEndpoint = new(options.SiloAddress, endpoints.SiloPort);
+            endpoints.GatewayListeningEndpoint = new(options.SiloAddress, endpoints.GatewayPort);
+        });
         silo.UseAdoNetClustering(clustering => (clustering.Invariant, clustering.ConnectionString) = ("Npgsql", connection));
         silo.UseAdoNetReminderService(reminders => (reminders.Invariant, reminders.ConnectionString) = ("Npgsql", connection));
     }

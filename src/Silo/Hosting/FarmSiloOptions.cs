@@ -39,11 +39,17 @@ public sealed record FarmSiloOptions
     public long LargestArtifact { get; init; } = 256L << 20;
     public long ArtifactQuota { get; init; } = 20L << 30;
 
-    /// <summary>Where HTTP listens; port 0 takes a free one.</summary>
+    /// <summary>Where HTTP listens (may be all addresses); port 0 takes a free one.</summary>
     public IPAddress HttpAddress { get; init; } = IPAddress.Loopback;
     public int HttpPort { get; init; }
 
-    /// <summary>Where other silos and workers reach this one; ports 0 take free ones.</summary>
+    /// <summary>
+    /// By what address workers and other silos reach this one when it is not the one it listens on: with all addresses, or behind address
+    /// translation. Needed when it listens on all.
+    /// </summary>
+    public IPAddress? AdvertisedAddress { get; init; }
+
+    /// <summary>Where other silos and workers are listened to (may be all addresses); ports 0 take free ones.</summary>
     public IPAddress SiloAddress { get; init; } = IPAddress.Loopback;
     public int SiloPort { get; init; }
     public int GatewayPort { get; init; }

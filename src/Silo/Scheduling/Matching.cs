@@ -19,7 +19,8 @@ public static class Matching
     /// <summary>A worker with less free disk than this takes nothing; a worker that does not say is trusted.</summary>
     public const long LeastFreeDiskMiB = 512;
 
-    public static Match Match(WaitingJob job, WorkerRoom room)
+    /// <param name="shelf">Media that any worker can have from the farm.</param>
+    public static Match Match(WaitingJob job, WorkerRoom room, IReadOnlyList<HeldMedia> shelf)
     {
         var worker = room.Worker;
         var can = worker.Capabilities;
@@ -33,7 +34,7 @@ public static class Matching
             return No(Obstacle.Assist, $"{worker.Id} does not offer --assist {Name(job.Stack.Assist)}");
         if (job.CpuModel is { } model && can.CpuModels.Count > 0 && !can.CpuModels.Contains(model))
             return No(Obstacle.CpuModel, $"{worker.Id} has no CPU model {model}");
-        if (Missing(job.Media, worker.Media) is { } missing)
+        if (Missing(job.Media, worker.Media, shelf) is { } missing)
             return No(Obstacle.Media, Describe(missing));
         if (can.MemoryMiB > 0 && job.MemoryMiB > can.MemoryMiB)
             return No(Obstacle.TooSmall, $"{worker.Id} has {can.MemoryMiB} MiB for guests");
@@ -54,12 +55,12 @@ public static class Matching
         : can.Backends.Contains(asked) ? asked
         : null;
 
-    /// <summary>The first medium that is not among those held, or null.</summary>
-    public static MediaInfo? Missing(IReadOnlyList<MediaInfo> needed, IReadOnlyList<HeldMedia> held)
+    /// <summary>The first medium that is neither held nor to be had from the farm, or null.</summary>
+    public static MediaInfo? Missing(IReadOnlyList<MediaInfo> needed, IReadOnlyList<HeldMedia> held, IReadOnlyList<HeldMedia> shelf)
     {
         foreach (var medium in needed)
         {
-            if (!held.Any(have => IsMedium(medium, have)))
+            if (!held.Any(have => IsMedium(medium, have)) && !shelf.Any(have => IsMedium(medium, have)))
                 return medium;
         }
         return null;

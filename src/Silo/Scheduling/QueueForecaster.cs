@@ -23,7 +23,7 @@ public static class QueueForecaster
         var ahead = 0;
         foreach (var job in QueuePolicy.Order(state.Waiting, now))
         {
-            var matches = rooms.Select(room => (Room: room, Match: Matching.Match(job, room))).ToList();
+            var matches = rooms.Select(room => (Room: room, Match: Matching.Match(job, room, state.Shelf))).ToList();
             var able = matches.Where(pair => pair.Match.Obstacle >= Obstacle.Memory).ToList();
             if (able.Count == 0)
                 able = [.. matches.Where(pair => pair.Match.Obstacle is Obstacle.Avoided)];

@@ -28,6 +28,9 @@ public sealed record OccupyingJob(long Id, string GuestId, JobKind Kind, Backend
 public sealed record QueueState(
     IReadOnlyList<WaitingJob> Waiting, IReadOnlyList<OccupyingJob> Occupying, IReadOnlyList<WorkerInfo> Workers, DurationHistory Durations)
 {
+    /// <summary>Media that any worker can have from the farm.</summary>
+    public IReadOnlyList<HeldMedia> Shelf { get; init; } = [];
+
     /// <summary>The state after these leases were given.</summary>
     public QueueState With(IReadOnlyList<Lease> leases, DateTimeOffset now)
     {
@@ -76,9 +79,9 @@ public static class QueuePolicy
         {
             if (picked.Count == slots || room.Busy == worker.Slots)
                 break;
-            var match = Matching.Match(job, room);
+            var match = Matching.Match(job, room, state.Shelf);
             if (match.Obstacle is Obstacle.Avoided && !OtherCanRun(job, worker, state))
-                match = Matching.Match(job with { Avoid = [] }, room);
+                match = Matching.Match(job with { Avoid = [] }, room, state.Shelf);
             if (match.Obstacle is not Obstacle.None)
                 continue;
             picked.Add(new(job.Id, match.Backend));
@@ -89,5 +92,5 @@ public static class QueuePolicy
 
     /// <summary>Whether some other worker, now or when it has room, would take the job.</summary>
     internal static bool OtherCanRun(WaitingJob job, WorkerInfo worker, QueueState state) =>
-        state.Workers.Any(other => other.Id != worker.Id && Matching.Match(job, new(other, 0, 0)).Obstacle is Obstacle.None);
+        state.Workers.Any(other => other.Id != worker.Id && Matching.Match(job, new(other, 0, 0), state.Shelf).Obstacle is Obstacle.None);
 }

@@ -20,11 +20,28 @@ public static class WorkerHost
     {
         Directory.CreateDirectory(options.Folder);
         services.AddSingleton(options);
-        services.AddSingleton(new MediaLibrary(options.MediaFolders, Path.Combine(options.Folder, "media-digests.json")));
+        services.AddMediaShelf(options.MediaFolders, Path.Combine(options.Folder, "media-digests.json"));
+        services.TryAddSingleton(new ApiEndpoint(() => options.ApiUrl));
+        services.AddSingleton(provider => new MediaCache(Path.Combine(options.Folder, "fetched"), (long)options.MediaCacheMiB << 20, provider.GetRequiredService<ApiEndpoint>(), options.Time));
         services.AddSingleton<HttpArtifactSink>();
         services.AddSingleton<FarmWorker>();
         services.AddHostedService(provider => provider.GetRequiredService<FarmWorker>());
         return services;
+    }
+
+    /// <summary>The media in these folders; beside a silo they are what it hands to workers that lack them. Somebody has to scan them.</summary>
+    public static IServiceCollection AddMediaShelf(this IServiceCollection services, IReadOnlyList<string> folders, string digests)
+    {
+        services.AddSingleton(new MediaLibrary(folders, digests));
+        services.AddSingleton<IMediaShelf>(provider => provider.GetRequiredService<MediaLibrary>());
+        return services;
+    }
+
+    /// <summary>A media shelf in a silo without a worker.</summary>
+    public static IServiceCollection AddScannedMediaShelf(this IServiceCollection services, IReadOnlyList<string> folders, string digests)
+    {
+        services.TryAddSingleton(TimeProvider.System);
+        return services.AddMediaShelf(folders, digests).AddHostedService<MediaScanner>();
     }
 
     /// <summary>
@@ -52,9 +69,12 @@ public static class WorkerHost
                 client.UseStaticClustering(new IPEndPoint(IPAddress.Loopback, WorkerConnection.DefaultGatewayPort));
             // a silo that starts again listens elsewhere: it has to be found well before its worker is thought dead
             client.Configure<GatewayOptions>(gateways => gateways.GatewayListRefreshPeriod = TimeSpan.FromSeconds(3));
-            client.UseConnectionRetryFilter(async (_, cancel) =>
+            int told = 0;
+            client.UseConnectionRetryFilter(async (error, cancel) =>
             {
                 // a worker may be started before its farm
+                if (Interlocked.Exchange(ref told, 1) == 0)
+                    Console.Error.WriteLine($"farm: no silo answers at {Where(connection)} yet ({Reason(error)}); trying again every 2 s");
                 await Task.Delay(TimeSpan.FromSeconds(2), cancel);
                 return true;
             });
@@ -64,6 +84,13 @@ public static class WorkerHost
         configure?.Invoke(builder);
         return builder.Build();
     }
+
+    private static string Where(WorkerConnection connection) =>
+        connection.Gateways.Count > 0 ? string.Join(", ", connection.Gateways)
+        : connection.ConnectionString is not null ? "the gateways that the farm's database lists"
+        : $"{IPAddress.Loopback}:{WorkerConnection.DefaultGatewayPort} (name one with --gateway)";
+
+    private static string Reason(Exception error) => error.InnerException is { } inner ? Reason(inner) : error.Message.Split('\n')[0].TrimEnd('.', '\r');
 
     /// <summary>Capabilities of this host with these backends.</summary>
     public static WorkerCapabilities Describe(IReadOnlyList<Backend> backends, IReadOnlyList<FirmwareSet> firmware, IReadOnlyList<string>? missing = null, int? memoryMiB = null) => new()

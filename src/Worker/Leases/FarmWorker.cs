@@ -11,7 +11,7 @@ namespace Farm.Worker.Leases;
 /// The node: signs on, beats, claims leases, works each off in a child process. When the silo does not answer for as long as it takes
 /// to be thought dead, it ends its children by itself: another worker may have their jobs by then.
 /// </summary>
-public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions options, MediaLibrary media, HttpArtifactSink artifacts, IHostApplicationLifetime lifetime, ILogger<FarmWorker> log)
+public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions options, MediaLibrary media, MediaCache fetched, ApiEndpoint api, HttpArtifactSink artifacts, IHostApplicationLifetime lifetime, ILogger<FarmWorker> log)
     : BackgroundService, IWorkerObserver
 {
     private static readonly TimeSpan s_signOnRetry = TimeSpan.FromSeconds(2);
@@ -24,8 +24,11 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     private Task _scan = Task.CompletedTask;
     private long _scannedAt;
     private volatile bool _mediaChanged;
+    private volatile IReadOnlyList<HeldMedia> _told = [];
 
     private IWorkerGrain Grain => grains.GetGrain<IWorkerGrain>(options.Id);
+
+    private IReadOnlyList<HeldMedia> Held => [.. media.Held, .. fetched.Held];
 
     /// <summary>Process ids of the VMs that run now.</summary>
     public IReadOnlyList<int> VmProcesses => [.. _runs.Values.Select(run => run.Run.ProcessId).OfType<int>()];
@@ -73,7 +76,7 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     /// <summary>Works under one session, to its end or the host's.</summary>
     private async Task Serve(WorkerSession session, IWorkerObserver self, CancellationToken stop)
     {
-        SendArtifactsTo(session.ApiUrl);
+        api.Tell(session.ApiUrl);
         var answered = options.Time.GetTimestamp();
         var attached = 0L;
         while (!stop.IsCancellationRequested)
@@ -124,8 +127,9 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
         {
             try
             {
-                var session = await Grain.Register(new() { Capabilities = options.Capabilities, Slots = options.Slots, Media = [.. media.Files.Select(file => file.Held)] });
-                LogSignedOn(options.Id, session.Session, options.Slots, media.Files.Count);
+                _told = Held;
+                var session = await Grain.Register(new() { Capabilities = options.Capabilities, Slots = options.Slots, Media = _told });
+                LogSignedOn(options.Id, session.Session, options.Slots, _told.Count);
                 return session;
             }
             catch (Exception e)
@@ -141,16 +145,18 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     {
         var changed = _mediaChanged;
         _mediaChanged = false;
+        if (changed)
+            _told = Held;
         var reply = await Grain.Beat(new()
         {
             Session = session.Session,
             Leases = [.. _runs.Keys],
             Draining = _draining,
-            Media = changed ? [.. media.Files.Select(file => file.Held)] : null,
+            Media = changed ? _told : null,
             FreeDiskMiB = HostState.FreeDiskMiB(options.Folder),
             Load = HostState.Load(),
         });
-        SendArtifactsTo(reply.ApiUrl);
+        api.Tell(reply.ApiUrl);
         foreach (var lost in reply.Lost)
         {
             if (_runs.TryGetValue(lost, out var run))
@@ -164,14 +170,6 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
         return reply.SessionValid;
     }
 
-    private void SendArtifactsTo(string? apiUrl)
-    {
-        if (options.ApiUrl is not null)
-            artifacts.Address = options.ApiUrl;
-        else if (apiUrl is not null)
-            artifacts.Address = new Uri(apiUrl);
-    }
-
     private async Task Claim(WorkerSession session)
     {
         var free = options.Slots - _runs.Count;
@@ -183,7 +181,7 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
 
     private void StartRun(Lease lease)
     {
-        var run = new LeasedRun(lease, options, media, grains.GetGrain<IJobGrain>(lease.JobId), artifacts, log);
+        var run = new LeasedRun(lease, options, media, fetched, grains.GetGrain<IJobGrain>(lease.JobId), artifacts, log);
         LogLeased(lease.JobId, lease.Epoch, lease.Spec.GuestId, lease.Spec.Kind.ToString());
         var work = new Task<Task>(() => Work(run, lease.Key));
         _runs[lease.Key] = (run, work.Unwrap());
@@ -238,7 +236,8 @@ public sealed partial class FarmWorker(IGrainFactory grains, WorkerOptions optio
     {
         try
         {
-            if (await media.Scan(cancel))
+            // what a run has fetched meanwhile counts as well
+            if (await media.Scan(cancel) | await fetched.Scan(cancel) | !Held.SequenceEqual(_told))
             {
                 _mediaChanged = true;
                 Wake();

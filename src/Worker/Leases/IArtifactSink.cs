@@ -11,16 +11,13 @@ public interface IArtifactSink
 }
 
 /// <summary>Uploads to the farm's HTTP API.</summary>
-public sealed class HttpArtifactSink : IArtifactSink, IDisposable
+public sealed class HttpArtifactSink(ApiEndpoint api) : IArtifactSink, IDisposable
 {
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromMinutes(5) };
 
-    /// <summary>The API's root; null until the silo has named it.</summary>
-    public Uri? Address { get; set; }
-
     public async Task<ArtifactInfo?> Upload(string name, string path, string contentType, CancellationToken cancel = default)
     {
-        if (Address is not { } address)
+        if (api.Address is not { } address)
             return null;
         await using var content = File.OpenRead(path);
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(address, FarmRoutes.Artifacts + "?name=" + Uri.EscapeDataString(name)));

@@ -1,6 +1,7 @@
 using Farm.Contracts;
 using Farm.Contracts.Api;
 using Farm.Contracts.Grains;
+using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Workers;
 using Farm.Worker.Media;
@@ -18,6 +19,7 @@ public sealed partial class LeasedRun : IAsyncDisposable
     private readonly Lease _lease;
     private readonly WorkerOptions _options;
     private readonly MediaLibrary _media;
+    private readonly MediaCache _fetched;
     private readonly IJobGrain _job;
     private readonly IArtifactSink _artifacts;
     private readonly ILogger _log;
@@ -29,9 +31,9 @@ public sealed partial class LeasedRun : IAsyncDisposable
     private RunReport? _report;
     private StackSpec _stack;
 
-    public LeasedRun(Lease lease, WorkerOptions options, MediaLibrary media, IJobGrain job, IArtifactSink artifacts, ILogger log)
+    public LeasedRun(Lease lease, WorkerOptions options, MediaLibrary media, MediaCache fetched, IJobGrain job, IArtifactSink artifacts, ILogger log)
     {
-        (_lease, _options, _media, _job, _artifacts, _log) = (lease, options, media, job, artifacts, log);
+        (_lease, _options, _media, _fetched, _job, _artifacts, _log) = (lease, options, media, fetched, job, artifacts, log);
         _stack = lease.Stack with { FirmwareBuild = options.Build };
     }
 
@@ -84,19 +86,76 @@ public sealed partial class LeasedRun : IAsyncDisposable
         DeleteFolder(folder);
         Directory.CreateDirectory(folder);
         var media = new Dictionary<string, string>();
+        var holds = new List<CachedMedium>();
+        try
+        {
+            return await FindMedia(media, holds) ?? await RunChild(folder, media);
+        }
+        finally
+        {
+            holds.ForEach(hold => hold.Dispose());
+        }
+    }
+
+    /// <summary>The plan's media, at hand or fetched from the farm; the run's end when one is not to be had.</summary>
+    private async Task<RunReport?> FindMedia(Dictionary<string, string> media, List<CachedMedium> holds)
+    {
         foreach (var medium in _lease.Spec.Plan.Media)
         {
-            var (path, problem) = await _media.Find(medium, _stop.Token);
-            if (path is null)
-                return new() { Health = RunHealth.NoMedia, Summary = problem!, Stack = _stack };
-            media[medium.Name] = path;
+            try
+            {
+                var (path, problem) = await _media.Find(medium, _stop.Token);
+                if (path is null && await Fetch(medium) is { } fetched)
+                {
+                    holds.Add(fetched);
+                    path = fetched.Path;
+                }
+                if (path is null)
+                    return new() { Health = RunHealth.NoMedia, Summary = problem + " The farm offers none.", Stack = _stack };
+                media[medium.Name] = path;
+            }
+            catch (MediaFetchException e)
+            {
+                return Trouble(e.Message);
+            }
+            catch (OperationCanceledException) when (_ending is not Ending.None)
+            {
+                return Judge(new VmExit(0, null));
+            }
         }
+        return null;
+    }
 
+    private async Task<CachedMedium?> Fetch(MediaInfo medium)
+    {
+        using var reporting = new CancellationTokenSource();
+        var reports = SendReports(reporting.Token);
+        var name = medium.Files.Count > 0 ? medium.Files[0] : medium.Name;
+        int told = -1;
+        try
+        {
+            return await _fetched.Get(medium, part =>
+            {
+                int percent = (int)(part * 100);
+                if (percent != told)
+                    _batcher.Add(new() { Step = $"fetching {name} from the farm, {percent} %" });
+                told = percent;
+            }, _stop.Token);
+        }
+        finally
+        {
+            await reporting.CancelAsync();
+            await reports;
+        }
+    }
+
+    private async Task<RunReport> RunChild(string folder, Dictionary<string, string> media)
+    {
         var job = new VmJob { JobId = _lease.JobId, RunId = _lease.RunId, Plan = _lease.Spec.Plan, Stack = _lease.Stack, Media = media, Folder = folder };
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(Math.Max(1, _lease.Spec.Plan.HostLimitSeconds)), _options.Time);
         using var limited = limit.Token.Register(() => End(Ending.TooLong));
         VmExit exit;
-        await using (var child = await VmProcess.Start(_options.Command, job, _stop.Token))
+        await using (var child = await VmProcess.Start(_options.Command, job, CancellationToken.None))
         {
             _child = child;
             if (_ending is not Ending.None)
@@ -256,6 +315,14 @@ public sealed partial class LeasedRun : IAsyncDisposable
             return;
         _ending = ending;
         _child?.Kill();
+        try
+        {
+            _stop.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // it is over already
+        }
     }
 
     private void DeleteFolder(string folder)

@@ -22,7 +22,7 @@ public sealed record MediaLookup(string? Path, string? Problem);
 /// The media in some folders, known by their SHA-256. Digests are kept in a file and computed again only when a medium's size or
 /// time has changed.
 /// </summary>
-public sealed class MediaLibrary
+public sealed class MediaLibrary : IMediaShelf
 {
     private const int Depth = 3;
     private const int MostFiles = 10_000;
@@ -53,6 +53,20 @@ public sealed class MediaLibrary
     /// <summary>What the last scan found.</summary>
     public IReadOnlyList<MediaFile> Files => _files;
 
+    /// <inheritdoc/>
+    public IReadOnlyList<HeldMedia> Held { get; private set; } = [];
+
+    /// <inheritdoc/>
+    public async Task<string?> Locate(string sha256, CancellationToken cancel = default)
+    {
+        foreach (var file in _files)
+        {
+            if (string.Equals(sha256, file.Sha256, StringComparison.OrdinalIgnoreCase) && await Digest(file.Path, cancel) is { } now && now.Sha256 == file.Sha256)
+                return file.Path;
+        }
+        return null;
+    }
+
     /// <summary>Looks at the folders again. True when something came, went or changed.</summary>
     public async Task<bool> Scan(CancellationToken cancel = default)
     {
@@ -64,6 +78,7 @@ public sealed class MediaLibrary
         }
         var before = _files;
         _files = found;
+        Held = [.. found.Select(file => file.Held)];
         if (before.SequenceEqual(found))
             return false;
         WriteCache();

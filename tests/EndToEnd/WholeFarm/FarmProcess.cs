@@ -162,7 +162,7 @@ internal sealed partial class FarmProcess : IAsyncDisposable
     private static string Dotnet => Environment.ProcessPath is { } path && Path.GetFileName(path) == "dotnet" ? path : "dotnet";
 
     /// <summary>The command as it was built, in the configuration of these tests.</summary>
-    private static string Cli
+    public static string Cli
     {
         get
         {

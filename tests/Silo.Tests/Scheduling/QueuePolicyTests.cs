@@ -47,6 +47,15 @@ public sealed class QueuePolicyTests
     }
 
     [Fact]
+    public void What_the_farm_can_hand_out_need_not_be_held()
+    {
+        var withMedia = Job(1) with { Media = [s_media] };
+        var state = State([withMedia], Worker("w")) with { Shelf = [new() { Sha256 = s_media.Sha256!, File = "any.img" }] };
+        Assert.Single(QueuePolicy.Pick(state, "w", 1, s_now));
+        Assert.DoesNotContain("holds the medium", QueueForecaster.Forecast(state, s_now)[0].Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_medium_without_a_digest_is_matched_by_file_name()
     {
         var byName = Job(1) with { Media = [s_media with { Sha256 = null }] };

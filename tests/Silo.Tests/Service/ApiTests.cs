@@ -106,6 +106,7 @@ public sealed class ApiTests(TestFarm farm)
     [InlineData("GET", "api/runs/999999", 404, "There is no run 999999.")]
     [InlineData("GET", "api/runs/999999/events", 404, "There is no run 999999.")]
     [InlineData("GET", "api/guests/zzz", 404, "The catalogue has no guest 'zzz'.")]
+    [InlineData("GET", "api/media/zzz", 404, "holds no medium with the digest 'zzz'.")]
     [InlineData("GET", "api/triage/zzz", 404, "There is no triage group 'zzz'.")]
     [InlineData("GET", "api/workers/zzz", 404, "There is no worker 'zzz'.")]
     [InlineData("GET", "api/matrix?backend=xen", 400, "'xen' is no backend: auto, soft, kvm, whp.")]

@@ -118,6 +118,17 @@ public sealed class FarmWorkerTests(WorkerFarm farm) : IClassFixture<WorkerFarm>
     }
 
     [Fact]
+    public async Task A_medium_that_only_the_silo_has_is_fetched_and_kept()
+    {
+        await using var worker = await farm.StartWorker();
+        await WorkerFarm.Until(async () => (await farm.Cell("far")).State != CellState.NoMedia);
+        var job = await farm.Finished((await farm.Run("far")).Id);
+        Assert.True(job.Outcome == GuestOutcome.Pass, job.Summary);
+        var expected = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(await File.ReadAllBytesAsync(Path.Combine(farm.Shelf, "shelf.img"))));
+        await WorkerFarm.Until(async () => (await farm.Farm.GetWorkers()).Single(known => known.Id == worker.Id).Media.Any(held => held.Sha256 == expected));
+    }
+
+    [Fact]
     public async Task A_medium_that_vanishes_ends_the_job_as_no_media()
     {
         await using var worker = await farm.StartWorker();

@@ -29,11 +29,17 @@ public sealed class WorkerFarm : IAsyncLifetime
     public IFarm Farm => _silo!.Farm;
     public FarmSilo Silo => _silo!;
     public string Media => Path.Combine(_folder, "media");
+
+    /// <summary>Media that only the silo has.</summary>
+    public string Shelf => Path.Combine(_folder, "shelf");
+
     public string Script => Path.Combine(AppContext.BaseDirectory, "Leases", "fake-vm.sh");
 
     public async ValueTask InitializeAsync()
     {
         Directory.CreateDirectory(Media);
+        Directory.CreateDirectory(Shelf);
+        await File.WriteAllTextAsync(Path.Combine(Shelf, "shelf.img"), "a disk of the silo's");
         await File.WriteAllTextAsync(Path.Combine(Media, "disk.img"), "a disk");
         // PostgreSQL's user has to reach its folder
         _postgres = await PrivatePostgres.Start(_folder + "-postgres", durable: false);
@@ -44,7 +50,7 @@ public sealed class WorkerFarm : IAsyncLifetime
         _silo = await FarmSilo.Start(new()
         {
             ConnectionString = await _postgres!.CreateDatabase("farm"),
-            Catalogue = [.. s_modes.Select(mode => Guest(mode, null)), Guest("changed", new string('0', 64)), Guest("slow", null, "mode-hang", hostSeconds: 1)],
+            Catalogue = [.. s_modes.Select(mode => Guest(mode, null)), Guest("changed", new string('0', 64)), Guest("slow", null, "mode-hang", hostSeconds: 1), Guest("far", null, "mode-pass", file: "shelf.img")],
             ArtifactFolder = Path.Combine(_folder, "artifacts"),
             Sole = true,
             Timings = new()
@@ -54,7 +60,11 @@ public sealed class WorkerFarm : IAsyncLifetime
                 SweepEvery = TimeSpan.FromMilliseconds(200),
                 QuarantineAfter = 100,
             },
-        }, builder => builder.Logging.ClearProviders());
+        }, builder =>
+        {
+            builder.Logging.ClearProviders();
+            builder.Services.AddScannedMediaShelf([Shelf], Path.Combine(_folder, "shelf-digests.json"));
+        });
 
     public async Task StopSilo()
     {
@@ -121,9 +131,9 @@ public sealed class WorkerFarm : IAsyncLifetime
         }
     }
 
-    private static CatalogueEntry Guest(string id, string? sha256, string? mode = null, double hostSeconds = 60)
+    private static CatalogueEntry Guest(string id, string? sha256, string? mode = null, double hostSeconds = 60, string file = "disk.img")
     {
-        var media = new List<MediaInfo> { new() { Name = "disk", Kind = MediaKind.Disk, Sha256 = sha256, Files = ["disk.img"], UsedBy = [JobKind.Disk] } };
+        var media = new List<MediaInfo> { new() { Name = "disk", Kind = MediaKind.Disk, Sha256 = sha256, Files = [file], UsedBy = [JobKind.Disk] } };
         return new()
         {
             Guest = new() { Id = id, Name = id, Family = "test", Digest = "d", Kinds = [JobKind.Disk], Media = media, MemoryMiB = 16 },
