@@ -5,7 +5,8 @@ namespace Farm.Bench;
 
 /// <summary>
 /// Bochs, an interpreter as well, with its text terminal. Debian builds it with its debugger, which waits for a command at the start and
-/// costs some of the speed; it then shows the screen on a pseudo-terminal that it opens.
+/// costs some of the speed; it then shows the screen on a pseudo-terminal that it opens. Interrupted, it says how many ticks it has run: an
+/// instruction is one, and in HLT it ticks as well.
 /// </summary>
 internal sealed class BochsEmulator() : Emulator("bochs")
 {
@@ -22,14 +23,15 @@ internal sealed class BochsEmulator() : Emulator("bochs")
     {
         string serial = Path.Combine(folder, "serial");
         using var child = Start(folder, new Medium(Floppy: floppy), $"com1: enabled=1, mode=file, dev={serial}", limit);
-        using var terminal = Terminal(child, limit, output: false);
+        using var terminal = Terminal(child, limit, output: false).Process;
         return LoopWatch.Wait(child, LoopWatch.Growing(serial));
     });
 
     public override Measurement Boot(Medium medium, string expect, TimeSpan limit) => InFolder(folder =>
     {
         using var child = Start(folder, medium, "", limit);
-        using var terminal = Terminal(child, limit, output: true);
+        var (reader, log) = Terminal(child, limit, output: true);
+        using var terminal = reader;
         var screen = new TerminalScreen();
         var pattern = new Regex(expect);
         byte[] buffer = new byte[65536];
@@ -38,8 +40,14 @@ internal sealed class BochsEmulator() : Emulator("bochs")
         {
             var now = child.Now;
             screen.Write(buffer.AsSpan(0, count));
-            if (pattern.IsMatch(screen.Text))
-                return new(now.Wall, now.Cpu);
+            if (!pattern.IsMatch(screen.Text))
+                continue;
+            child.Interrupt();
+            while (terminal.Output.Read(buffer) > 0)
+            {
+                // It draws on until it has ended.
+            }
+            return new(now.Wall, now.Cpu, Ticks(log.Result));
         }
         return Measurement.Failed($"not there within {limit.TotalSeconds:F0} s, or ended; last line: {screen.Text.Trim().Split('\n')[^1]}");
     });
@@ -70,21 +78,23 @@ internal sealed class BochsEmulator() : Emulator("bochs")
         string rc = Path.Combine(folder, "bochsrc");
         File.WriteAllLines(rc, lines);
         string commands = Path.Combine(folder, "commands");
-        File.WriteAllText(commands, "continue\n");
-        return new Child("bash", ["-c", $"TERM=vt100 exec {Program} -q -f {rc} -rc {commands} 2>&1"], limit, output: true);
+        File.WriteAllText(commands, "continue\nquit\n");
+        return new Child("bash", ["-c", $"TERM=vt100 LINES={TerminalScreen.Rows} COLUMNS={TerminalScreen.Columns} exec {Program} -q -f {rc} -rc {commands} 2>&1"], limit, output: true);
     }
 
-    /// <summary>Reads the terminal that Bochs names; it would wait for a reader else.</summary>
-    private static Child Terminal(Child bochs, TimeSpan limit, bool output)
+    private static long? Ticks(string log) =>
+        Regex.Matches(log, @"Next at t=([0-9]+)") is [.., var last] && long.Parse(last.Groups[1].Value, CultureInfo.InvariantCulture) is > 0 and var ticks ? ticks : null;
+
+    /// <summary>Reads the terminal that Bochs names, which would wait for a reader else, and what Bochs says after that.</summary>
+    private static (Child Process, Task<string> Log) Terminal(Child bochs, TimeSpan limit, bool output)
     {
         var reader = new StreamReader(bochs.Output);
         while (reader.ReadLine() is { } line)
         {
             if (Regex.Match(line, "connected to screen \"(/dev/pts/[0-9]+)\"") is { Success: true } match)
             {
-                _ = reader.ReadToEndAsync();
                 string path = match.Groups[1].Value;
-                return new Child("bash", ["-c", $"exec 3<>{path}; stty raw -echo -F {path}; exec cat <&3"], limit, output);
+                return (new Child("bash", ["-c", $"exec 3<>{path}; stty raw -echo -F {path}; exec cat <&3"], limit, output), reader.ReadToEndAsync());
             }
         }
         throw new InvalidOperationException("Bochs ended before it opened its terminal.");

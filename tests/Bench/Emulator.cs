@@ -51,10 +51,11 @@ internal abstract class Emulator(string name)
 
 /// <param name="Wall">Seconds; null: it did not get there.</param>
 /// <param name="Cpu">Processor seconds that the emulator took meanwhile: what a busy host does not distort.</param>
+/// <param name="Instructions">What the emulator says that the guest executed; null: it cannot tell.</param>
 /// <param name="Problem">Why there is no time.</param>
-internal sealed record Measurement(double? Wall, double? Cpu, string? Problem = null)
+internal sealed record Measurement(double? Wall, double? Cpu, long? Instructions = null, string? Problem = null)
 {
-    public static Measurement Failed(string problem) => new(null, null, problem);
+    public static Measurement Failed(string problem) => new(null, null, Problem: problem);
 }
 
 /// <summary>A child process with its clocks.</summary>
@@ -89,6 +90,16 @@ internal sealed class Child : IDisposable
 
     /// <summary>Wall and processor seconds since its start, its children's included.</summary>
     public (double Wall, double Cpu) Now => (_wall.Elapsed.TotalSeconds, Cpu(_process.Id));
+
+    /// <summary>Until it has ended and its last line is read.</summary>
+    public void Wait() => _process.WaitForExit();
+
+    /// <summary>As Ctrl+C would.</summary>
+    public void Interrupt()
+    {
+        using var kill = Process.Start("bash", ["-c", $"kill -INT {_process.Id}"]);
+        kill.WaitForExit();
+    }
 
     public void Dispose()
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 
 namespace Farm.Bench;
 
@@ -7,7 +8,7 @@ internal sealed class FarmEmulator(string root, string assist) : Emulator(assist
 {
     private readonly string _program = Path.Combine(root, "src", "Cli", "bin", "Release", "net10.0", "farm.dll");
 
-    public override string Describe() => $"farm boot --backend soft --assist {assist} ({Output("dotnet", "--version")})";
+    public override string Describe() => $"farm boot --backend soft --assist {assist}, .NET {Environment.Version}";
 
     public override string? Missing() => File.Exists(_program) ? null : $"{_program} is not built";
 
@@ -33,6 +34,10 @@ internal sealed class FarmEmulator(string root, string assist) : Emulator(assist
             now = child.Now;
             Thread.Sleep(5);
         }
-        return child.Error.Contains(": Pass:", StringComparison.Ordinal) ? new(now.Wall, now.Cpu) : Measurement.Failed(child.Error);
+        child.Wait();
+        return child.Error.Contains(": Pass:", StringComparison.Ordinal) ? new(now.Wall, now.Cpu, Instructions(child.Error)) : Measurement.Failed(child.Error);
     }
+
+    private static long? Instructions(string report) =>
+        Regex.Match(report, "([0-9]+) instructions") is { Success: true } match ? long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
 }

@@ -10,7 +10,7 @@ internal sealed class QemuEmulator() : Emulator("qemu")
 {
     private const string Program = "qemu-system-i386";
 
-    public override string Describe() => $"{Output(Program, "--version")}, -machine pc -accel tcg";
+    public override string Describe() => $"{Output(Program, "--version")}, -machine pc -accel tcg -cpu pentium3";
 
     public override string? Missing() => OnPath(Program) ? null : "the Debian package qemu-system-x86 is not installed";
 
@@ -24,11 +24,9 @@ internal sealed class QemuEmulator() : Emulator("qemu")
     {
         string socket = Path.Combine(folder, "qmp"), dump = Path.Combine(folder, "screen");
         using var child = new Child(Program, [.. Common(medium), "-serial", "null", "-monitor", "none", "-qmp", $"unix:{socket},server=on,wait=off"], limit);
-        while (!File.Exists(socket) && !child.Ended)
-            Thread.Sleep(1);
-        if (child.Ended)
+        if (Qmp.Connect(socket, child) is not { } qmp)
             return Measurement.Failed(child.Error);
-        using var qmp = new Qmp(socket);
+        using var connection = qmp;
         var pattern = new Regex(expect);
         while (!child.Ended)
         {
@@ -70,15 +68,35 @@ internal sealed class QemuEmulator() : Emulator("qemu")
     /// <summary>QEMU's machine protocol: a line of JSON each way.</summary>
     private sealed class Qmp : IDisposable
     {
-        private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        private readonly Socket _socket;
         private readonly StreamReader _reader;
 
-        public Qmp(string path)
+        private Qmp(Socket socket)
         {
-            _socket.Connect(new UnixDomainSocketEndPoint(path));
+            _socket = socket;
             _reader = new StreamReader(new NetworkStream(_socket));
             _reader.ReadLine();
             Execute("qmp_capabilities", new { });
+        }
+
+        /// <summary>Null when QEMU ended before it listened.</summary>
+        public static Qmp? Connect(string path, Child qemu)
+        {
+            while (!qemu.Ended)
+            {
+                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    socket.Connect(new UnixDomainSocketEndPoint(path));
+                    return new Qmp(socket);
+                }
+                catch (SocketException)
+                {
+                    socket.Dispose();
+                    Thread.Sleep(1);
+                }
+            }
+            return null;
         }
 
         /// <summary>False when the connection is gone.</summary>

@@ -5,7 +5,8 @@ namespace Farm.Bench;
 /// <summary>As much of a VT100 as curses uses with it: text, cursor moves, erasing, scrolling.</summary>
 internal sealed class TerminalScreen
 {
-    private const int Rows = 40, Columns = 100;
+    /// <summary>More than a text mode has; curses draws nothing beyond them.</summary>
+    public const int Rows = 60, Columns = 100;
 
     private readonly char[][] _cells = [.. Enumerable.Range(0, Rows).Select(_ => Blank())];
     private readonly StringBuilder _sequence = new();

@@ -1,0 +1,104 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace Farm.Bench;
+
+/// <summary>The results: a Markdown table as they come, a JSON file, the part of a document.</summary>
+internal sealed class Report
+{
+    private const string Begin = "<!-- results of farm bench -->", End = "<!-- end of the results -->";
+
+    private static readonly JsonSerializerOptions s_json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
+
+    private readonly StringBuilder _text = new();
+    private readonly IReadOnlyList<Emulator> _emulators;
+    private readonly List<Row> _rows = [];
+    private readonly string _host = Host(), _load = Load();
+
+    public Report(IReadOnlyList<Emulator> emulators)
+    {
+        _emulators = emulators;
+        Line($"Host: {_host}");
+        Line("");
+        foreach (var emulator in emulators)
+            Line($"- {emulator.Name}: {emulator.Describe()}");
+        Line("");
+        string[] titles = ["", .. emulators.Select(emulator => emulator.Name), .. emulators.Skip(1).Select(emulator => $"{emulators[0].Name} / {emulator.Name}")];
+        Cells(titles);
+        Cells(titles.Select((_, i) => i == 0 ? "---" : "---:"));
+    }
+
+    public void Add(Row row)
+    {
+        _rows.Add(row);
+        Cells([row.Name, .. _emulators.Select(emulator => Cell(row, emulator.Name)), .. _emulators.Skip(1).Select(emulator => Ratio(row, emulator.Name))]);
+    }
+
+    public void Finish(string json, string? docs)
+    {
+        foreach (var row in _rows)
+        {
+            foreach (var (name, result) in row.Results.Where(result => result.Value.Problem is not null))
+                Line($"\n{row.Name} on {name}: {result.Problem}");
+        }
+        Line($"\n{DateTimeOffset.UtcNow:yyyy-MM-dd}; load of the host at the beginning {_load}, at the end {Load()}.");
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(json))!);
+        File.WriteAllText(json, JsonSerializer.Serialize(new
+        {
+            Host = _host,
+            Emulators = _emulators.ToDictionary(emulator => emulator.Name, emulator => emulator.Describe()),
+            Rows = _rows.Select(row => new
+            {
+                row.Name,
+                Results = row.Results.ToDictionary(result => result.Key, result => new
+                {
+                    result.Value.Wall,
+                    result.Value.Cpu,
+                    Instructions = row.Instructions ?? result.Value.Instructions,
+                    Mips = row.Mips(result.Key, out _),
+                    result.Value.Problem,
+                }),
+            }),
+        }, s_json));
+        if (docs is null)
+            return;
+        string document = File.ReadAllText(docs);
+        int from = document.IndexOf(Begin, StringComparison.Ordinal), to = document.IndexOf(End, StringComparison.Ordinal);
+        if (from < 0 || to < from)
+            throw new InvalidDataException($"{docs} lacks the lines '{Begin}' and '{End}' between which the results go.");
+        File.WriteAllText(docs, $"{document[..(from + Begin.Length)]}\n{_text}{document[to..]}");
+    }
+
+    private void Cells(IEnumerable<string> cells) => Line($"| {string.Join(" | ", cells)} |");
+
+    private void Line(string text)
+    {
+        _text.Append(text).Append('\n');
+        Console.WriteLine(text);
+    }
+
+    private static string Cell(Row row, string emulator)
+    {
+        if (row.Mips(emulator, out bool borrowed) is not { } mips)
+            return row.Results[emulator] is { Wall: { } wall, Cpu: { } cpu } ? Invariant($"{wall:F1} s, {cpu:F2} s") : "failed";
+        var result = row.Results[emulator];
+        return row.Instructions is not null ? Invariant($"{mips:F0} MIPS") : Invariant($"{result.Wall:F1} s, {result.Cpu:F2} s, {(borrowed ? "~" : "")}{mips:F0} MIPS");
+    }
+
+    /// <summary>How often faster the first is, by processor time.</summary>
+    private string Ratio(Row row, string other) => row.Results[_emulators[0].Name].Cpu is { } mine && row.Results[other].Cpu is { } theirs
+        ? Invariant($"{theirs / Math.Max(mine, 1e-4):F2}")
+        : "";
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private static string Host()
+    {
+        string processor = Regex.Match(File.ReadAllText("/proc/cpuinfo"), @"model name\s*:\s*(.*)").Groups[1].Value;
+        return $"{processor}, {Environment.ProcessorCount} processors, {System.Runtime.InteropServices.RuntimeInformation.OSDescription}";
+    }
+
+    private static string Load() => File.ReadAllText("/proc/loadavg").Split(' ')[0];
+}
