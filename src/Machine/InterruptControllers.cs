@@ -2,6 +2,7 @@ using Farm.Assist.Cpu;
 using Farm.Machine.Bus;
 using Farm.Machine.Devices.Apic;
 using Farm.Machine.Devices.Pic;
+using Farm.Machine.Hypervisors;
 using Farm.Machine.Time;
 
 namespace Farm.Machine;
@@ -17,8 +18,8 @@ internal sealed class InterruptControllers
     /// <param name="clock">Guest time, for the local APICs' timers.</param>
     /// <param name="processors">Pins of the processors, the bootstrap processor first.</param>
     /// <param name="model">A model without a local APIC gets neither those nor an IOAPIC: INTR is the 8259's.</param>
-    /// <param name="ownLocalApics">The backend's processors bring local APICs: INTR is the 8259's, <see cref="ApicBus.Elsewhere"/> takes the IOAPIC's messages.</param>
-    public InterruptControllers(VirtualClock clock, IReadOnlyList<ILocalApicPins> processors, CpuModel model, bool ownLocalApics)
+    /// <param name="own">Local APICs that the backend's processors bring: they take the IOAPIC's messages, and the pair's INTR at the bootstrap processor.</param>
+    public InterruptControllers(VirtualClock clock, IReadOnlyList<ILocalApicPins> processors, CpuModel model, ILocalApics? own)
     {
         bool apics = model.Has(CpuFeatures.Apic);
         if (apics)
@@ -31,7 +32,12 @@ internal sealed class InterruptControllers
                 Bus.SetExternalInterrupt(level);
             IoApic?.SetInput(0, level);
         }));
-        if (apics && !ownLocalApics)
+        if (own is not null)
+        {
+            Bus.Elsewhere = own.Send;
+            own.Ended = Bus.BroadcastEoi;
+        }
+        else if (apics)
         {
             for (int i = 0; i < processors.Count; i++)
                 _ = new LocalApic((byte)i, Bus, clock, processors[i], AcknowledgePic);

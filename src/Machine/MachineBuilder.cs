@@ -78,7 +78,8 @@ public static class MachineBuilder
         var loader = LoaderImage.Build(firmware, new AssistImage(monitor.Blob, MonitorImage.EntryOffset), strength);
         var layout = new MemoryMap((ulong)options.MemoryMiB << 20, firmware.Bios.Image.Length);
         bool native = options.Assist == AssistStrength.Native;
-        var partition = Own(hypervisor.CreatePartition(new PartitionOptions(options.Vcpus, native, model)));
+        bool ownApics = native && hypervisor.Capabilities.OwnLocalApics && model.Has(CpuFeatures.Apic);
+        var partition = Own(hypervisor.CreatePartition(new PartitionOptions(options.Vcpus, native, model, ownApics)));
         var memory = Own(new PcMemory(partition.Memory, layout, firmware.Bios.Image.Span, loader.Image.Span));
 
         var clock = new VirtualClock();
@@ -88,7 +89,8 @@ public static class MachineBuilder
         var system = new SystemControl();
 
         ProcessorPins[] pins = [.. Enumerable.Range(0, options.Vcpus).Select(processor => new ProcessorPins(processor, system))];
-        var interrupts = new InterruptControllers(clock, pins, model, hypervisor.Capabilities.OwnLocalApics);
+        var interrupts = new InterruptControllers(clock, pins, model, partition.LocalApics);
+        partition.LocalApics?.InitRequested = () => system.RequestInit(processor: 0);
         var irq = interrupts.Irq;
         var irq0 = new SwitchedLine(irq.Connect(0));
         var irq8 = new SwitchedLine(irq.Connect(8));

@@ -11,6 +11,9 @@ public abstract partial class BackendTests
 
     protected abstract IHypervisor Hypervisor { get; }
 
+    /// <summary>Under native with the backend's own local APICs.</summary>
+    protected virtual bool LocalApics => false;
+
     private Bed NewBed(AssistStrength strength = AssistStrength.Native)
     {
         // In the nested machine KVM must be there.
@@ -21,7 +24,7 @@ public abstract partial class BackendTests
                 Hypervisor.Name == "kvm" && !Hypervisor.Accelerated,
                 "kvm: /dev/kvm is there, but the processor shows neither vmx nor svm: a paravirtual KVM, which emulates what is below long mode. FARM_NEED_KVM=1 tests it all the same.");
         }
-        return new Bed(Hypervisor, strength);
+        return new Bed(Hypervisor, strength, LocalApics && strength == AssistStrength.Native);
     }
 }
 
@@ -41,10 +44,28 @@ public sealed class WhpBackendTests : BackendTests
     protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "whp");
 }
 
+/// <summary>The real platform with its own local APIC under native.</summary>
+public sealed class WhpLocalApicBackendTests : BackendTests
+{
+    protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "whp");
+
+    protected override bool LocalApics => Hypervisor.Capabilities.OwnLocalApics;
+}
+
 /// <summary>The WHP backend over the stand-in for WinHvPlatform.dll.</summary>
 public sealed class WhpStandInBackendTests : BackendTests, IDisposable
 {
     protected override IHypervisor Hypervisor { get; } = StandInLibrary.NewHypervisor();
+
+    public void Dispose() => Assert.Empty(StandInHost.Complaints);
+}
+
+/// <summary>The same with the platform's local APIC.</summary>
+public sealed class WhpStandInLocalApicBackendTests : BackendTests, IDisposable
+{
+    protected override IHypervisor Hypervisor { get; } = StandInLibrary.NewHypervisor();
+
+    protected override bool LocalApics => true;
 
     public void Dispose() => Assert.Empty(StandInHost.Complaints);
 }

@@ -21,11 +21,12 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     private readonly AssistHost? _assist;
     private readonly IPartition _partition;
 
-    public Bed(IHypervisor hypervisor, AssistStrength strength = AssistStrength.Native)
+    /// <param name="localApics">With the backend's own local APICs.</param>
+    public Bed(IHypervisor hypervisor, AssistStrength strength = AssistStrength.Native, bool localApics = false)
     {
         NativeMemory.Clear(_block, Total);
         Hypervisor = hypervisor;
-        _partition = hypervisor.CreatePartition(new PartitionOptions(1, strength == AssistStrength.Native, CpuModel.P3));
+        _partition = hypervisor.CreatePartition(new PartitionOptions(1, strength == AssistStrength.Native, CpuModel.P3, localApics));
         Memory.Map(0, RamSize, _block, PageKind.Readable | PageKind.Writable);
         Memory.Map(MmioAt, 0x20000, null, PageKind.Mmio);
         Memory.Map(RomAt, 4096, _block + RamSize + PrivateSize, PageKind.Readable);
@@ -55,6 +56,8 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     public IHypervisor Hypervisor { get; }
 
     public PhysicalMemory Memory => _partition.Memory;
+
+    public ILocalApics? LocalApics => _partition.LocalApics;
 
     public IVcpu Vcpu { get; }
 
@@ -134,12 +137,17 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
         state->Gpr[4] = 0x8000;
     }
 
-    /// <summary>Runs to an exit that is the test's business; at most a minute.</summary>
+    /// <summary>A kick is the test's business too.</summary>
+    public bool TakesKicks { get; set; }
+
+    /// <summary>Runs to an exit that is the test's business; at most a minute. A processor that rests in HLT within its run has halted.</summary>
     public VcpuExitReason Run()
     {
         ulong left = 1_000_000;
+        // A processor with a local APIC of its own rests in HLT until it is asked.
+        int looks = LocalApics is null || TakesKicks ? 0 : 30_000;
         if (!Hypervisor.Capabilities.VirtualTime)
-            Vcpu.KickAfter(60_000_000_000);
+            Vcpu.KickAfter(60_000_000_000 / Math.Max(looks, 1));
         while (true)
         {
             if (_assist is { Busy: true })
@@ -161,6 +169,12 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
             var exit = Vcpu.Run(left);
             if (exit.Reason == VcpuExitReason.RealModeEntered)
                 _assist!.TakeOver(late: !Hypervisor.Capabilities.InterceptsCr0);
+            else if (exit.Reason == VcpuExitReason.Kicked && looks-- > 0)
+            {
+                if (Vcpu.State->Activity == Activity.Halted)
+                    return VcpuExitReason.Halted;
+                Vcpu.KickAfter(2_000_000);
+            }
             else if (exit.Reason != VcpuExitReason.AssistCall)
                 return exit.Reason;
         }

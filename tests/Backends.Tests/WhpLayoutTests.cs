@@ -22,11 +22,12 @@ public sealed partial class WhpLayoutTests
         typeof(WhvX64SegmentRegister), typeof(WhvX64TableRegister), typeof(WhvX64FpControlStatusRegister), typeof(WhvX64XmmControlStatusRegister),
         typeof(WhvRegisterValue), typeof(WhvVpExitContext), typeof(WhvMemoryAccessContext), typeof(WhvX64IoPortAccessContext),
         typeof(WhvX64MsrAccessContext), typeof(WhvX64CpuidAccessContext), typeof(WhvVpExceptionContext), typeof(WhvX64UnsupportedFeatureContext),
+        typeof(WhvX64ApicEoiContext), typeof(WhvX64ApicInitSipiContext), typeof(WhvX64ApicWriteContext), typeof(WhvInterruptControl),
         typeof(WhvRunVpExitContext),
     ];
 
     /// <summary>Fields that are bit fields there, of which no offset can be taken.</summary>
-    private static readonly HashSet<string> BitFields = [nameof(WhvVpExitContext.InstructionLengthAndCr8)];
+    private static readonly HashSet<string> BitFields = [nameof(WhvVpExitContext.InstructionLengthAndCr8), nameof(WhvInterruptControl.TypeAndModes)];
 
     /// <summary>Type, field and our mask of each bit field.</summary>
     private static readonly (string Type, string Field, ulong Mask)[] Bits =
@@ -36,6 +37,10 @@ public sealed partial class WhpLayoutTests
         ("WHV_EXTENDED_VM_EXITS", "X64CpuidExit", WhvBits.ExitsX64Cpuid),
         ("WHV_EXTENDED_VM_EXITS", "X64MsrExit", WhvBits.ExitsX64Msr),
         ("WHV_EXTENDED_VM_EXITS", "ExceptionExit", WhvBits.ExitsException),
+        ("WHV_EXTENDED_VM_EXITS", "X64ApicSmiExitTrap", WhvBits.ExitsX64ApicSmi),
+        ("WHV_EXTENDED_VM_EXITS", "X64ApicInitSipiExitTrap", WhvBits.ExitsX64ApicInitSipi),
+        ("WHV_EXTENDED_VM_EXITS", "X64ApicWriteLint0ExitTrap", WhvBits.ExitsX64ApicWriteLint0),
+        ("WHV_EXTENDED_VM_EXITS", "X64ApicWriteSvrExitTrap", WhvBits.ExitsX64ApicWriteSvr),
         ("WHV_X64_MSR_EXIT_BITMAP", "UnhandledMsrs", WhvBits.MsrsUnhandled),
         ("WHV_X64_MSR_EXIT_BITMAP", "ApicBaseMsrWrite", WhvBits.MsrsApicBaseWrite),
         ("WHV_PROCESSOR_FEATURES", "Sse3Support", WhvBits.ProcessorSse3),
@@ -69,6 +74,14 @@ public sealed partial class WhpLayoutTests
         ("WHV_X64_PENDING_INTERRUPTION_REGISTER", "ErrorCode", WhvBits.PendingErrorCode),
         ("WHV_X64_DELIVERABILITY_NOTIFICATIONS_REGISTER", "NmiNotification", WhvBits.NotifyNmi),
         ("WHV_X64_DELIVERABILITY_NOTIFICATIONS_REGISTER", "InterruptNotification", WhvBits.NotifyInterrupt),
+        ("WHV_X64_PENDING_EXT_INT_EVENT", "EventPending", WhvBits.PendingEvent),
+        ("WHV_X64_PENDING_EXT_INT_EVENT", "EventType", WhvBits.PendingEventType),
+        ("WHV_X64_PENDING_EXT_INT_EVENT", "Vector", WhvBits.PendingExtIntVector),
+        ("WHV_INTERNAL_ACTIVITY_REGISTER", "StartupSuspend", WhvBits.StartupSuspend),
+        ("WHV_INTERNAL_ACTIVITY_REGISTER", "HaltSuspend", WhvBits.HaltSuspend),
+        ("WHV_INTERRUPT_CONTROL", "Type", WhvBits.InterruptType),
+        ("WHV_INTERRUPT_CONTROL", "DestinationMode", WhvBits.InterruptDestinationMode),
+        ("WHV_INTERRUPT_CONTROL", "TriggerMode", WhvBits.InterruptTriggerMode),
     ];
 
     /// <summary>Enumerations and the prefixes of their members in the header.</summary>
@@ -80,10 +93,17 @@ public sealed partial class WhpLayoutTests
         (typeof(WhvMemoryAccess), ["WHvMemoryAccess"]),
         (typeof(WhvRunVpExitReason), ["WHvRunVpExitReason"]),
         (typeof(WhvX64Pending), ["WHvX64Pending"]),
+        (typeof(WhvX64PendingEvent), ["WHvX64PendingEvent"]),
+        (typeof(WhvX64LocalApicEmulationMode), ["WHvX64LocalApicEmulationMode"]),
+        (typeof(WhvX64InterruptType), ["WHvX64InterruptType"]),
+        (typeof(WhvX64InterruptDestinationMode), ["WHvX64InterruptDestinationMode"]),
+        (typeof(WhvX64InterruptTriggerMode), ["WHvX64InterruptTriggerMode"]),
+        (typeof(WhvX64ApicWriteType), ["WHvX64ApicWriteType"]),
         (typeof(WhvRegister), ["WHvX64Register", "WHvRegister"]),
     ];
 
-    private static readonly HashSet<WhvRegister> WithoutX64 = [WhvRegister.PendingInterruption, WhvRegister.InterruptState];
+    private static readonly HashSet<WhvRegister> WithoutX64 =
+        [WhvRegister.PendingInterruption, WhvRegister.InterruptState, WhvRegister.PendingEvent, WhvRegister.InternalActivityState];
 
     [Fact]
     public void Structures_lie_as_in_the_header()

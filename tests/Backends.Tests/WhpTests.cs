@@ -468,7 +468,7 @@ public sealed unsafe class WhpTests : IDisposable
         memory.Map(0, 4096, ram, PageKind.Readable | PageKind.Writable);
         new byte[] { 0xF3, 0xA4 }.CopyTo(new Span<byte>(ram, 2)); // REP MOVSB
         using var bed = NewBed();
-        using (var vcpu = new WhpVcpu(api, partition, 0, ranges, new X86Cpu(memory, bed, CpuModel.P3, code => code == Code.Movsb_m8_m8)))
+        using (var vcpu = new WhpVcpu(api, partition, 0, ranges, null, _ => new X86Cpu(memory, bed, CpuModel.P3, code => code == Code.Movsb_m8_m8)))
         {
             CpuState* state = vcpu.State;
             state->Rflags = 2;

@@ -1,5 +1,6 @@
 using Farm.Assist.Cpu;
 using Farm.Assist.Monitor;
+using Farm.Machine.Devices.Apic;
 
 namespace Farm.Machine.Hypervisors;
 
@@ -22,7 +23,7 @@ public sealed record HypervisorCapabilities
     /// <summary>CR4.UMIP may be set on its processors.</summary>
     public required bool Umip { get; init; }
 
-    /// <summary>Its processors bring local APICs of their own (a kernel's); else the machine's are used.</summary>
+    /// <summary>Its processors can bring local APICs of their own (the kernel's, the platform's), see <see cref="PartitionOptions.LocalApics"/>; else the machine's are used.</summary>
     public bool OwnLocalApics { get; init; }
 
     /// <summary>SMI# and RSM, with memory that only system management mode sees.</summary>
@@ -55,7 +56,11 @@ public interface IHypervisor
 /// <param name="Vcpus">Number of virtual processors.</param>
 /// <param name="RealModeAllowed">False under vm86 and full: the backend exits instead of executing a real-mode instruction, or at the next exit where it does not intercept CR0.</param>
 /// <param name="CpuModel">Guest CPU model.</param>
-public sealed record PartitionOptions(int Vcpus, bool RealModeAllowed, CpuModel CpuModel);
+/// <param name="LocalApics">
+/// The processors have the backend's own local APICs; only with <see cref="HypervisorCapabilities.OwnLocalApics"/>. Not under vm86 and full:
+/// their interrupts would enter the monitor past its gate for external ones, and the assist's interpreter could not reach them.
+/// </param>
+public sealed record PartitionOptions(int Vcpus, bool RealModeAllowed, CpuModel CpuModel, bool LocalApics = false);
 
 /// <summary>A virtual machine without devices: memory and processors.</summary>
 public interface IPartition : IDisposable
@@ -64,6 +69,25 @@ public interface IPartition : IDisposable
     PhysicalMemory Memory { get; }
 
     IVcpu BindVcpu(int index, ICpuDoor door);
+
+    /// <summary>The processors' own local APICs; null: they are the machine's.</summary>
+    ILocalApics? LocalApics => null;
+}
+
+/// <summary>
+/// A backend's own local APICs, as the machine around them sees them. The 8259's INTR is <see cref="IVcpu.InterruptLine"/> of the bootstrap
+/// processor: the backend looks whether LINT0 is open to it.
+/// </summary>
+public interface ILocalApics
+{
+    /// <summary>Delivers an IOAPIC's message; false: nobody accepts it. Any thread.</summary>
+    bool Send(ApicMessage message);
+
+    /// <summary>Called when a level-triggered interrupt is ended, with its vector; on the processor's thread.</summary>
+    Action<byte>? Ended { get; set; }
+
+    /// <summary>Called when INIT reaches the bootstrap processor, which the machine restarts; on the thread of the processor that sent it.</summary>
+    Action? InitRequested { get; set; }
 }
 
 /// <summary>One virtual processor. All members but <see cref="Kick"/> belong to the thread that runs it.</summary>

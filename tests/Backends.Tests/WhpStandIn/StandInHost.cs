@@ -27,7 +27,11 @@ internal sealed record StandInHost
 
     public ulong Features { get; init; } = WhvBits.FeaturesLocalApicEmulation;
 
-    public ulong ExtendedExits { get; init; } = WhvBits.ExitsX64Cpuid | WhvBits.ExitsX64Msr | WhvBits.ExitsException;
+    public ulong ExtendedExits { get; init; } = WhvBits.ExitsX64Cpuid | WhvBits.ExitsX64Msr | WhvBits.ExitsException
+        | WhvBits.ExitsX64ApicSmi | WhvBits.ExitsX64ApicInitSipi | WhvBits.ExitsX64ApicWriteLint0 | WhvBits.ExitsX64ApicWriteSvr;
+
+    /// <summary>Deliverability notifications are answered beside the platform's local APIC too; Windows 11 has been seen not to.</summary>
+    public bool WindowBesideApic { get; init; }
 
     public ulong ExceptionExits { get; init; } = 0xFFFFF;
 

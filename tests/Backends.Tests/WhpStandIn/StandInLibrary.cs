@@ -32,6 +32,9 @@ internal static unsafe class StandInLibrary
         CancelRunVirtualProcessor = &CancelRunVirtualProcessor,
         GetVirtualProcessorRegisters = &GetVirtualProcessorRegisters,
         SetVirtualProcessorRegisters = &SetVirtualProcessorRegisters,
+        RequestInterrupt = &RequestInterrupt,
+        GetVirtualProcessorInterruptControllerState = &GetVirtualProcessorInterruptControllerState,
+        SetVirtualProcessorInterruptControllerState = &SetVirtualProcessorInterruptControllerState,
     };
 
     [UnmanagedCallersOnly]
@@ -126,6 +129,31 @@ internal static unsafe class StandInLibrary
             CheckRegisters(names, count, values);
             return Partition(handle).Processor(index).Set(new ReadOnlySpan<WhvRegister>(names, (int)count), new ReadOnlySpan<WhvRegisterValue>(values, (int)count));
         });
+
+    [UnmanagedCallersOnly]
+    private static int RequestInterrupt(nint handle, WhvInterruptControl* interrupt, uint size) => Guard("WHvRequestInterrupt", () =>
+    {
+        if (size != 16 || interrupt == null)
+            throw new StandInMisuse(InvalidArgument, $"an interrupt of {size} bytes");
+        return Partition(handle).RequestInterrupt(*interrupt);
+    });
+
+    [UnmanagedCallersOnly]
+    private static int GetVirtualProcessorInterruptControllerState(nint handle, uint index, void* state, uint size, uint* written) =>
+        Guard("WHvGetVirtualProcessorInterruptControllerState2", () =>
+        {
+            byte[] page = Partition(handle).Processor(index).ApicState();
+            if (size < page.Length)
+                throw new StandInMisuse(InsufficientBuffer, $"{size} bytes");
+            page.CopyTo(new Span<byte>(state, page.Length));
+            if (written != null)
+                *written = (uint)page.Length;
+            return WhvResult.Ok;
+        });
+
+    [UnmanagedCallersOnly]
+    private static int SetVirtualProcessorInterruptControllerState(nint handle, uint index, void* state, uint size) =>
+        Guard("WHvSetVirtualProcessorInterruptControllerState2", () => Partition(handle).Processor(index).SetApicState(new ReadOnlySpan<byte>(state, (int)size)));
 
     private static void CheckRegisters(WhvRegister* names, uint count, WhvRegisterValue* values)
     {

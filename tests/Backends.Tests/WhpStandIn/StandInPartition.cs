@@ -1,22 +1,36 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using Farm.Assist.Cpu;
+using Farm.Machine.Devices.Apic;
 using Farm.Machine.Hypervisors.Whp.Native;
+using Farm.Machine.Time;
 using static Farm.Backends.Tests.WhpStandIn.StandInLibrary;
 
 namespace Farm.Backends.Tests.WhpStandIn;
 
-/// <summary>A partition of the stand-in: properties in the documented order, guest-physical ranges, one processor.</summary>
+/// <summary>A partition of the stand-in: properties in the documented order, guest-physical ranges, processors, and the bus of their local APICs.</summary>
 internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
 {
     private const int PropertyUnknown = unchecked((int)0x80370302), RangeNotFound = unchecked((int)0x80370305);
     private const int InvalidArgument = unchecked((int)0x80070057);
+    private const int InvalidParameter = unchecked((int)0xC0350005), OperationDenied = unchecked((int)0xC0350008);
 
     private readonly Dictionary<ulong, ulong> _ranges = [];
-    private StandInProcessor? _processor;
-    private uint _processors;
+    private readonly Dictionary<uint, StandInProcessor> _processors = [];
+    private uint _processorCount;
     private bool _isSetUp;
 
     public PhysicalMemory Memory { get; } = new();
+
+    public bool HasApics { get; private set; }
+
+    public ApicBus Apics { get; } = new();
+
+    /// <summary>Time of the local APICs' timers: the host's.</summary>
+    public VirtualClock Clock { get; } = new() { Source = static () => (long)Stopwatch.GetElapsedTime(0).TotalNanoseconds };
+
+    /// <summary>Processors with local APICs execute by turns: the soft CPU shares its memory with no other thread.</summary>
+    public StandInTurns Turns { get; } = new();
 
     public ulong Exits { get; private set; }
 
@@ -33,7 +47,7 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
         switch (code)
         {
             case WhvPartitionPropertyCode.ProcessorCount:
-                _processors = BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value));
+                _processorCount = BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value));
                 break;
             case WhvPartitionPropertyCode.ExtendedVmExits:
                 Exits = Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), host.ExtendedExits);
@@ -45,8 +59,10 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
                 MsrExits = Offered(BinaryPrimitives.ReadUInt64LittleEndian(Sized(8, value)), offered);
                 break;
             case WhvPartitionPropertyCode.LocalApicEmulationMode when (host.Features & WhvBits.FeaturesLocalApicEmulation) != 0:
-                if (BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value)) != 0)
-                    throw new StandInMisuse(InvalidArgument, "the stand-in emulates no local APIC");
+                var mode = (WhvX64LocalApicEmulationMode)BinaryPrimitives.ReadUInt32LittleEndian(Sized(4, value));
+                if (mode is not (WhvX64LocalApicEmulationMode.None or WhvX64LocalApicEmulationMode.XApic))
+                    throw new StandInMisuse(InvalidArgument, $"the stand-in has no {mode}");
+                HasApics = mode != WhvX64LocalApicEmulationMode.None;
                 break;
             case WhvPartitionPropertyCode.CpuidExitList:
                 if (value.Length == 0 || value.Length % 4 != 0)
@@ -67,7 +83,7 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
 
     public int Setup()
     {
-        if (_isSetUp || _processors == 0)
+        if (_isSetUp || _processorCount == 0)
             throw new StandInMisuse(_isSetUp ? "set up twice" : "ProcessorCount was not set");
         _isSetUp = true;
         return WhvResult.Ok;
@@ -101,27 +117,50 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
     public int CreateProcessor(uint index, uint flags)
     {
         RequireSetUp();
-        if (index >= _processors || flags != 0 || _processor is not null)
+        if (index >= _processorCount || flags != 0 || _processors.ContainsKey(index))
             throw new StandInMisuse(InvalidArgument, $"processor {index}, flags {flags}");
-        _processor = new StandInProcessor(this, host);
-        host.Processors.Add(_processor);
+        var processor = new StandInProcessor(this, host, (byte)index);
+        _processors.Add(index, processor);
+        host.Processors.Add(processor);
         return WhvResult.Ok;
     }
 
     public int DeleteProcessor(uint index)
     {
         Processor(index).Dispose();
-        _processor = null;
+        _processors.Remove(index);
         return WhvResult.Ok;
     }
 
     public StandInProcessor Processor(uint index) =>
-        index == 0 && _processor is { } processor ? processor : throw new StandInMisuse(unchecked((int)0x80370307), $"there is no processor {index}");
+        _processors.GetValueOrDefault(index) ?? throw new StandInMisuse(unchecked((int)0x80370307), $"there is no processor {index}");
+
+    /// <summary>What the guest can make the backend ask for in vain is refused without a complaint.</summary>
+    public int RequestInterrupt(in WhvInterruptControl interrupt)
+    {
+        if (!HasApics)
+            throw new StandInMisuse(OperationDenied, "the partition has no local APICs");
+        var type = (WhvX64InterruptType)(interrupt.TypeAndModes & WhvBits.InterruptType);
+        bool logical = (interrupt.TypeAndModes & WhvBits.InterruptDestinationMode) != 0, level = (interrupt.TypeAndModes & WhvBits.InterruptTriggerMode) != 0;
+        if (!Enum.IsDefined(type) || type == WhvX64InterruptType.LocalInt1 || interrupt.TypeAndModes >> 13 != 0 || interrupt.Vector > 255)
+            throw new StandInMisuse(InvalidParameter, $"type {type}, modes {interrupt.TypeAndModes:X}h, vector {interrupt.Vector}");
+        if (type is WhvX64InterruptType.Fixed or WhvX64InterruptType.LowestPriority && interrupt.Vector < 16)
+            return InvalidParameter;
+        Turns.Enter();
+        try
+        {
+            return Apics.Send(new ApicMessage((DeliveryMode)type, (byte)interrupt.Vector, (byte)interrupt.Destination, logical, level)) ? WhvResult.Ok : InvalidParameter;
+        }
+        finally
+        {
+            Turns.Exit();
+        }
+    }
 
     public void Dispose()
     {
-        if (_processor is not null)
-            throw new StandInMisuse("its processor is still there");
+        if (_processors.Count != 0)
+            throw new StandInMisuse("its processors are still there");
         Memory.Dispose();
     }
 

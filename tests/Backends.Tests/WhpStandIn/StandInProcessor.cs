@@ -11,7 +11,7 @@ namespace Farm.Backends.Tests.WhpStandIn;
 /// A virtual processor of the stand-in: the soft CPU, which leaves the run wherever the platform would. An access that is not the CPU's own
 /// throws out of the door, before anything of the instruction has happened.
 /// </summary>
-internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
+internal sealed unsafe partial class StandInProcessor : ICpuDoor, IDisposable
 {
     private readonly StandInPartition _partition;
     private readonly StandInHost _host;
@@ -25,12 +25,16 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
     /// <summary>Intercepted instructions run after all: the platform's own business.</summary>
     private bool _allowed;
 
-    public StandInProcessor(StandInPartition partition, StandInHost host)
+    private byte _taskPriority;
+
+    public StandInProcessor(StandInPartition partition, StandInHost host, byte index)
     {
         _partition = partition;
         _host = host;
-        _cpu = new X86Cpu(partition.Memory, this, host.Model, Intercepts);
+        _cpu = new X86Cpu(partition.Memory, this, host.Model, Intercepts) { ApicId = index };
         _cpu.State->Rflags = 2;
+        if (partition.HasApics)
+            _apic = NewApic(index);
     }
 
     /// <summary>Exits so far, by reason.</summary>
@@ -39,8 +43,18 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
     /// <summary>Exits that the next runs end with at once, whatever the guest does.</summary>
     public Queue<WhvRunVpExitReason> Forced { get; } = new();
 
-    /// <summary>CR8, without a local APIC around it.</summary>
-    public byte TaskPriority { get; set; }
+    /// <summary>The local APIC's; without one CR8 alone.</summary>
+    public byte TaskPriority
+    {
+        get => _apic?.TaskPriority ?? _taskPriority;
+        set
+        {
+            if (_apic is { } apic)
+                apic.TaskPriority = value;
+            else
+                _taskPriority = value;
+        }
+    }
 
     public int Run(WhvRunVpExitContext* context)
     {
@@ -60,7 +74,12 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
         }
     }
 
-    public void Cancel() => _cpu.Kick();
+    public void Cancel()
+    {
+        _cancelled = true;
+        _cpu.Kick();
+        _wake.Set();
+    }
 
     public int Get(ReadOnlySpan<WhvRegister> names, Span<WhvRegisterValue> values)
     {
@@ -73,6 +92,8 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 WhvRegister.DeliverabilityNotifications => new() { Reg64 = _notifications },
                 WhvRegister.Tsc => new() { Reg64 = _cpu.TimeStamp },
                 WhvRegister.Cr8 => new() { Reg64 = (uint)TaskPriority >> 4 },
+                WhvRegister.PendingEvent => new() { Reg64 = _pendingEvent },
+                WhvRegister.InternalActivityState => new() { Reg64 = _suspended },
                 _ => StandInRegisters.Get(_cpu.State, names[i]),
             };
         }
@@ -95,6 +116,16 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
                 case WhvRegister.Cr8 when values[i].Reg64 < 16:
                     TaskPriority = (byte)(values[i].Reg64 << 4);
                     break;
+                case WhvRegister.PendingEvent:
+                    _pendingEvent = values[i].Reg64;
+                    break;
+                case WhvRegister.InternalActivityState:
+                    SetActivity(values[i].Reg64);
+                    break;
+                case WhvRegister.ApicBase when _apic is { } apic:
+                    apic.BaseMsr = values[i].Reg64;
+                    _cpu.State->ApicBase = values[i].Reg64;
+                    break;
                 case WhvRegister.Tsc:
                     _cpu.TimeStamp = values[i].Reg64;
                     break;
@@ -110,19 +141,31 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
     {
         RequireStopped();
         _cpu.Dispose();
+        _wake.Dispose();
     }
 
     public uint ReadPort(ushort port, int size) => throw Port(port, size, isWrite: false);
 
     public void WritePort(ushort port, uint value, int size) => throw Port(port, size, isWrite: true);
 
-    public ulong ReadMmio(ulong address, int size) => throw Access(address, WhvMemoryAccess.Read);
+    public ulong ReadMmio(ulong address, int size) => ApicAt(address) is { } apic ? apic.ReadMmio(address, size) : throw Access(address, WhvMemoryAccess.Read);
 
-    public void WriteMmio(ulong address, ulong value, int size) => throw Access(address, WhvMemoryAccess.Write);
+    public void WriteMmio(ulong address, ulong value, int size)
+    {
+        if (ApicAt(address) is not { } apic)
+            throw Access(address, WhvMemoryAccess.Write);
+        WriteApic(apic, address, value, size);
+    }
 
-    /// <summary>The line is up while the caller waits for the window: this is it.</summary>
+    /// <summary>The local APIC's; without one the line is up while the caller waits for the window: this is it.</summary>
     public byte AcknowledgeInterrupt()
     {
+        if (_apic is { } apic)
+        {
+            byte vector = apic.Acknowledge();
+            _cpu.InterruptLine = _apicLine;
+            return vector;
+        }
         _exit.Reason = WhvRunVpExitReason.X64InterruptWindow;
         throw _exit;
     }
@@ -131,6 +174,7 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
     {
         CpuState* state = _cpu.State;
         state->Activity = Activity.Active;
+        _apicExit = null;
         Describe(context, state->Rip, 0);
         if (Forced.TryDequeue(out var forced))
             return forced;
@@ -143,15 +187,27 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
         }
         // Whoever fills memory does so behind this map's back.
         _cpu.ForgetCode();
+        if (_apic is not null)
+            _partition.Turns.Enter();
         try
         {
-            Deliver();
-            return Execute(context);
+            return _apic is null ? ExecuteAfterDelivery(context) : ExecuteBesideApic(context);
         }
         catch (ExitException)
         {
             return Leave(context);
         }
+        finally
+        {
+            if (_apic is not null)
+                _partition.Turns.Exit();
+        }
+    }
+
+    private WhvRunVpExitReason ExecuteAfterDelivery(WhvRunVpExitContext* context)
+    {
+        Deliver();
+        return Execute(context);
     }
 
     private WhvRunVpExitReason Execute(WhvRunVpExitContext* context)
@@ -295,9 +351,13 @@ internal sealed unsafe class StandInProcessor : ICpuDoor, IDisposable
             bool external = (_pending & WhvBits.PendingInterruptionType) == 0;
             if (external && (state->Rflags & Eflags.IF) == 0)
                 return "an external interrupt with IF = 0";
+            if (external && _apic is not null)
+                return "an external interrupt beside the local APIC, where it is a pending event";
             if (state->Shadow != InterruptShadow.None)
                 return "an event in an interrupt shadow";
         }
+        if (RefusalOfEvent() is { } why)
+            return why;
         if ((state->Cr0 & ControlRegisters.Cr0PE) == 0)
             return null;
         // An unrestricted guest's RPLs are not looked at, and its CS may still be that of real mode (SDM 27.3.1.2).

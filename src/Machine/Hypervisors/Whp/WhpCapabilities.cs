@@ -11,6 +11,8 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
 
     private const ulong GeneralProtection = 1ul << Vectors.GP;
 
+    private const ulong NeededApicExits = WhvBits.ExitsX64ApicInitSipi | WhvBits.ExitsX64ApicWriteLint0 | WhvBits.ExitsX64ApicWriteSvr;
+
     /// <summary>Asks; throws <see cref="HostException"/> where the platform cannot run a guest of ours.</summary>
     public static unsafe WhpCapabilities Ask(WhpApi api)
     {
@@ -51,8 +53,15 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
         ? 0
         : ExceptionExits & (UndefinedOpcode | ((ExtendedExits & WhvBits.ExitsX64Msr) == 0 ? GeneralProtection : 0));
 
-    /// <summary>The exits to turn on.</summary>
-    public ulong WantedExits => WhvBits.ExitsX64Cpuid | (ExtendedExits & WhvBits.ExitsX64Msr) | (InterceptedExceptions != 0 ? WhvBits.ExitsException : 0);
+    /// <summary>
+    /// The platform can emulate local APICs, and tells what the machine must know of them: INIT and SIPI, and whether LINT0 is open to the
+    /// 8259, which the platform itself does not ask.
+    /// </summary>
+    public bool LocalApics => (Features & WhvBits.FeaturesLocalApicEmulation) != 0 && (ExtendedExits & NeededApicExits) == NeededApicExits;
+
+    /// <param name="localApics">The partition has the platform's.</param>
+    public ulong WantedExits(bool localApics) => WhvBits.ExitsX64Cpuid | (ExtendedExits & WhvBits.ExitsX64Msr) | (InterceptedExceptions != 0 ? WhvBits.ExitsException : 0)
+        | (localApics ? NeededApicExits | (ExtendedExits & WhvBits.ExitsX64ApicSmi) : 0);
 
     /// <summary>MSR accesses that exit: what the platform does not know, and what concerns the machine's local APIC.</summary>
     public ulong WantedMsrExits => MsrExits & (WhvBits.MsrsUnhandled | WhvBits.MsrsApicBaseWrite);

@@ -31,6 +31,7 @@ public sealed class WhpHypervisor : IHypervisor
         LongMode = true,
         MaxVcpus = 1,
         Umip = _probe.Value.Found?.Umip ?? false,
+        OwnLocalApics = _probe.Value is ({ HasLocalApics: true }, { LocalApics: true }, _),
     };
 
     public string FailureReason => OpcodeReasons.Whp;
@@ -42,6 +43,8 @@ public sealed class WhpHypervisor : IHypervisor
             throw new HostException(why!);
         if (options.Vcpus > Capabilities.MaxVcpus)
             throw new HostException($"The whp backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
+        if (options.LocalApics && !Capabilities.OwnLocalApics)
+            throw new HostException("This Windows' hypervisor platform does not emulate local APICs as the machine needs them.");
         return new WhpPartition(api, found, options);
     }
 

@@ -1,22 +1,21 @@
 using Farm.Assist.Cpu;
 using Farm.Machine.Hypervisors.Whp.Native;
+using Iced.Intel;
 
 namespace Farm.Machine.Hypervisors.Whp;
 
 /// <summary>
-/// One WHP partition: its properties, its guest-physical ranges and its processor. The platform's local APIC emulation is off: the
-/// machine's own interrupt controllers are all there is.
+/// One WHP partition: its properties, its guest-physical ranges and its processor. Its local APICs are the platform's or the machine's, as
+/// the options say.
 /// </summary>
 internal sealed unsafe class WhpPartition : IPartition
 {
-    /// <summary>WHvX64LocalApicEmulationModeNone.</summary>
-    private const uint NoLocalApic = 0;
-
     private readonly WhpApi _api;
     private readonly PartitionOptions _options;
     private readonly GuestRanges _ranges;
+    private readonly List<WhpVcpu> _vcpus = [];
+    private readonly WhpLocalApics? _localApics;
     private nint _handle;
-    private WhpVcpu? _vcpu;
 
     public WhpPartition(WhpApi api, WhpCapabilities found, PartitionOptions options)
     {
@@ -28,13 +27,13 @@ internal sealed unsafe class WhpPartition : IPartition
         try
         {
             Set(WhvPartitionPropertyCode.ProcessorCount, (uint)options.Vcpus);
-            Set(WhvPartitionPropertyCode.ExtendedVmExits, found.WantedExits);
+            Set(WhvPartitionPropertyCode.ExtendedVmExits, found.WantedExits(options.LocalApics));
             if (found.InterceptedExceptions != 0)
                 Set(WhvPartitionPropertyCode.ExceptionExitBitmap, found.InterceptedExceptions);
             if (found.WantedMsrExits != 0)
                 Set(WhvPartitionPropertyCode.X64MsrExitBitmap, found.WantedMsrExits);
             if ((found.Features & WhvBits.FeaturesLocalApicEmulation) != 0)
-                Set(WhvPartitionPropertyCode.LocalApicEmulationMode, NoLocalApic);
+                Set(WhvPartitionPropertyCode.LocalApicEmulationMode, options.LocalApics ? WhvX64LocalApicEmulationMode.XApic : WhvX64LocalApicEmulationMode.None);
             uint[] leaves = CpuidLeaves();
             fixed (uint* list = leaves)
                 WhpApi.Check(api.SetPartitionProperty(handle, WhvPartitionPropertyCode.CpuidExitList, list, (uint)(leaves.Length * sizeof(uint))), "WHvSetPartitionProperty(CpuidExitList)");
@@ -46,21 +45,35 @@ internal sealed unsafe class WhpPartition : IPartition
             throw;
         }
         _ranges = new GuestRanges(Memory, Map, Unmap);
+        if (options.LocalApics)
+            _localApics = new WhpLocalApics(api, handle, _vcpus);
     }
 
     public PhysicalMemory Memory { get; } = new();
 
+    public ILocalApics? LocalApics => _localApics;
+
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return _vcpu = new WhpVcpu(_api, _handle, (uint)index, _ranges, new X86Cpu(Memory, door, _options.CpuModel) { RealModeAllowed = _options.RealModeAllowed });
+        ArgumentOutOfRangeException.ThrowIfNotEqual(index, _vcpus.Count);
+        var vcpu = new WhpVcpu(_api, _handle, (uint)index, _ranges, _localApics, NewInterpreter);
+        _vcpus.Add(vcpu);
+        return vcpu;
+
+        // A HLT is left to the processor where the platform has the local APIC: it alone knows what ends it.
+        X86Cpu NewInterpreter(WhpLocalApic? apic) => new(Memory, apic is null ? door : new LocalApicDoor(door, apic), _options.CpuModel, apic is null ? null : static code => code == Code.Hlt)
+        {
+            RealModeAllowed = _options.RealModeAllowed,
+            ApicId = (byte)index,
+        };
     }
 
     public void Dispose()
     {
         if (_handle == 0)
             return;
-        _vcpu?.Dispose();
+        foreach (var vcpu in _vcpus)
+            vcpu.Dispose();
         _ = _api.DeletePartition(_handle);
         _handle = 0;
         Memory.Dispose();

@@ -49,7 +49,7 @@ internal sealed unsafe partial class WhpVcpu
         if (_eventPending)
             DeliverPendingEvent();
         else
-            stop = Interpret(state, carryOn && !paged && !_interruptLine);
+            stop = _apic is null ? Interpret(state, carryOn && !paged && !_interruptLine) : InterpretBesideApic(state, carryOn && !paged && !_interruptLine);
         _emulating = false;
         state->TscOffset += _cpu.InstructionCount;
         return stop switch

@@ -29,7 +29,22 @@ internal sealed unsafe partial class WhpVcpu
         }
     }
 
-    public void PendNmi() => _nmi = true;
+    public void PendNmi()
+    {
+        if (_apics is null)
+            _nmi = true;
+        else
+            _apics.Request(new(WhvX64InterruptType.Nmi, _index));
+    }
+
+    public void ForgetEvents()
+    {
+        _nmi = _halted = false;
+        if (_apic is not null)
+            ResetApic(_apic);
+    }
+
+    private uint ExitCr8 => (_exit->VpContext.InstructionLengthAndCr8 & WhvBits.ExitCr8) >> 4;
 
     private bool Shadowed => _fetched ? _cpu.State->Shadow != InterruptShadow.None : Is(WhvBits.StateInterruptShadow);
 
@@ -46,7 +61,7 @@ internal sealed unsafe partial class WhpVcpu
     /// <inheritdoc cref="LoadTaskPriority"/>
     private void StoreTaskPriority()
     {
-        uint cr8 = (_exit->VpContext.InstructionLengthAndCr8 & WhvBits.ExitCr8) >> 4;
+        uint cr8 = ExitCr8;
         if (cr8 == _cr8)
             return;
         _cr8 = cr8;

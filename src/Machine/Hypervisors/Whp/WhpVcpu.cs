@@ -5,8 +5,8 @@ using Farm.Machine.Hypervisors.Whp.Native;
 namespace Farm.Machine.Hypervisors.Whp;
 
 /// <summary>
-/// A WHP virtual processor: the run loop and its exits. Interrupts are beside in WhpVcpu.Events.cs, what the platform leaves to us to
-/// execute in WhpVcpu.Emulation.cs.
+/// A WHP virtual processor: the run loop and its exits. Interrupts are beside in WhpVcpu.Events.cs, the platform's local APIC in
+/// WhpVcpu.Apic.cs, what the platform leaves to us to execute in WhpVcpu.Emulation.cs.
 /// </summary>
 internal sealed unsafe partial class WhpVcpu : IVcpu
 {
@@ -28,15 +28,22 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
     private VcpuExitReason? _stop;
     private bool _disposed;
 
-    /// <param name="cpu">Executes what the platform does not; it belongs to the processor from here on.</param>
-    public WhpVcpu(WhpApi api, nint partition, uint index, GuestRanges ranges, X86Cpu cpu)
+    /// <param name="apics">The platform's local APICs; null: the machine's own are used.</param>
+    /// <param name="interpreter">Makes what executes what the platform does not; it belongs to the processor from here on.</param>
+    public WhpVcpu(WhpApi api, nint partition, uint index, GuestRanges ranges, WhpLocalApics? apics, Func<WhpLocalApic?, X86Cpu> interpreter)
     {
         _api = api;
         _partition = partition;
         _index = index;
         _ranges = ranges;
-        _cpu = cpu;
         WhpApi.Check(api.CreateVirtualProcessor(partition, index, 0), "WHvCreateVirtualProcessor");
+        if (apics is not null)
+        {
+            _apics = apics;
+            _apic = new WhpLocalApic(api, partition, index);
+            _window = new KickTimer(Cancel);
+        }
+        _cpu = interpreter(_apic);
         _exit = (WhvRunVpExitContext*)NativeMemory.AlignedAlloc((nuint)sizeof(WhvRunVpExitContext), 16);
         *_exit = default;
         _registers = new WhpRegisters(api, partition, index);
@@ -72,17 +79,27 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
         {
             _ranges.Apply();
             if (TakeKick())
-                return LeftProtectedMode ? new(VcpuExitReason.RealModeEntered) : new(VcpuExitReason.Kicked);
+                return new(LeftProtectedMode ? VcpuExitReason.RealModeEntered : HaltedForGood ? VcpuExitReason.Halted : VcpuExitReason.Kicked);
             WriteBack();
-            if (_halted && !Wake())
-                return new(VcpuExitReason.Halted);
-            OfferEvents();
-            LoadTaskPriority();
+            if (_apic is null)
+            {
+                if (_halted && !Wake())
+                    return new(VcpuExitReason.Halted);
+                OfferEvents();
+                LoadTaskPriority();
+            }
+            else
+            {
+                OfferExternal();
+            }
             _registers.Flush();
             WhpApi.Check(_api.RunVirtualProcessor(_partition, _index, _exit, (uint)sizeof(WhvRunVpExitContext)), "WHvRunVirtualProcessor");
             _fetched = false;
             _eventPending = Is(WhvBits.StateInterruptionPending);
-            StoreTaskPriority();
+            if (_apic is null)
+                StoreTaskPriority();
+            else
+                _cr8 = ExitCr8;
             if (Handle() is { } exit)
                 return exit;
             if (_stop is { } stop)
@@ -105,8 +122,10 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
     public void Kick()
     {
         _kicked = 1;
-        _ = _api.CancelRunVirtualProcessor(_partition, _index, 0);
+        Cancel();
     }
+
+    private void Cancel() => _ = _api.CancelRunVirtualProcessor(_partition, _index, 0);
 
     public void Dispose()
     {
@@ -114,6 +133,8 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
             return;
         _disposed = true;
         _timer.Dispose();
+        _window?.Dispose();
+        _apic?.Dispose();
         _ = _api.DeleteVirtualProcessor(_partition, _index);
         _registers.Dispose();
         NativeMemory.AlignedFree(_exit);
@@ -145,7 +166,20 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
             case WhvRunVpExitReason.UnsupportedFeature:
                 return Emulate();
             case WhvRunVpExitReason.X64Halt:
-                _halted = true;
+                // With the platform's local APIC a processor rests within its run.
+                _halted = _apic is null;
+                return null;
+            case WhvRunVpExitReason.X64ApicEoi when _apics is not null:
+                _apics.Ended?.Invoke((byte)_exit->ApicEoi.InterruptVector);
+                return null;
+            case WhvRunVpExitReason.X64ApicInitSipiTrap when _apics is not null:
+                _apics.SendInitOrStartup(_exit->ApicInitSipi.ApicIcr, (int)_index);
+                return null;
+            case WhvRunVpExitReason.X64ApicWriteTrap when _apic is not null:
+                _apic.Written(_exit->ApicWrite);
+                return null;
+            case WhvRunVpExitReason.X64ApicSmiTrap when _apic is not null:
+                // There is no system management mode here.
                 return null;
             case WhvRunVpExitReason.X64InterruptWindow:
                 _notifications = 0;
@@ -208,7 +242,8 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
         CpuState* state = _cpu.State;
         _registers.Fetch(state);
         state->Cr8 = _cr8;
-        state->Activity = _halted ? Activity.Halted : Activity.Active;
+        _parked = IsParked;
+        state->Activity = _halted || _parked ? Activity.Halted : Activity.Active;
         const ulong pae = ControlRegisters.Cr4PAE;
         if ((state->Cr0 & ControlRegisters.Cr0PG) != 0 && (state->Cr4 & pae) != 0 && (state->Efer & ControlRegisters.EferLMA) == 0)
             _cpu.Memory.Read(state->Cr3 & 0xFFFFFFE0, new Span<byte>(state->Pdpte, 32));
@@ -220,6 +255,8 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
         if (!_fetched)
             return;
         _halted = _cpu.State->Activity == Activity.Halted;
+        if (_apic is not null)
+            WriteBackApic(_apic);
         if (!_registers.Store(_cpu.State) || !_eventPending)
             return;
         // Whoever changed the state has dealt with the event that belonged to the old one.

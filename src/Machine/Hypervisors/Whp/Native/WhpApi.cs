@@ -36,6 +36,16 @@ internal sealed unsafe class WhpApi
 
     public required delegate* unmanaged<nint, uint, WhvRegister*, uint, WhvRegisterValue*, int> SetVirtualProcessorRegisters { get; init; }
 
+    /// <summary>Null with the two below: this Windows cannot emulate local APICs.</summary>
+    public delegate* unmanaged<nint, WhvInterruptControl*, uint, int> RequestInterrupt { get; init; }
+
+    public delegate* unmanaged<nint, uint, void*, uint, uint*, int> GetVirtualProcessorInterruptControllerState { get; init; }
+
+    public delegate* unmanaged<nint, uint, void*, uint, int> SetVirtualProcessorInterruptControllerState { get; init; }
+
+    /// <summary>The functions around the platform's local APICs are there; Windows 10 version 1903 and later has them.</summary>
+    public bool HasLocalApics => RequestInterrupt != null && GetVirtualProcessorInterruptControllerState != null && SetVirtualProcessorInterruptControllerState != null;
+
     /// <summary>Loads the library; throws <see cref="HostException"/> that says what to turn on.</summary>
     public static WhpApi Load()
     {
@@ -61,7 +71,12 @@ internal sealed unsafe class WhpApi
             CancelRunVirtualProcessor = (delegate* unmanaged<nint, uint, uint, int>)Find("WHvCancelRunVirtualProcessor"),
             GetVirtualProcessorRegisters = (delegate* unmanaged<nint, uint, WhvRegister*, uint, WhvRegisterValue*, int>)Find("WHvGetVirtualProcessorRegisters"),
             SetVirtualProcessorRegisters = (delegate* unmanaged<nint, uint, WhvRegister*, uint, WhvRegisterValue*, int>)Find("WHvSetVirtualProcessorRegisters"),
+            RequestInterrupt = (delegate* unmanaged<nint, WhvInterruptControl*, uint, int>)Optional("WHvRequestInterrupt"),
+            GetVirtualProcessorInterruptControllerState = (delegate* unmanaged<nint, uint, void*, uint, uint*, int>)Optional("WHvGetVirtualProcessorInterruptControllerState2"),
+            SetVirtualProcessorInterruptControllerState = (delegate* unmanaged<nint, uint, void*, uint, int>)Optional("WHvSetVirtualProcessorInterruptControllerState2"),
         };
+
+        void* Optional(string name) => NativeLibrary.TryGetExport(library, name, out nint address) ? (void*)address : null;
 
         void* Find(string name) => NativeLibrary.TryGetExport(library, name, out nint address)
             ? (void*)address

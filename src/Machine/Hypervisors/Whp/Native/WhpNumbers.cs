@@ -69,6 +69,52 @@ internal enum WhvX64Pending
     Exception = 3,
 }
 
+internal enum WhvX64PendingEvent
+{
+    Exception = 0,
+    ExtInt = 5,
+}
+
+internal enum WhvX64LocalApicEmulationMode
+{
+    None = 0,
+    XApic = 1,
+    X2Apic = 2,
+}
+
+/// <summary>WHV_INTERRUPT_TYPE: a delivery mode of the APIC bus, where WHvRequestInterrupt takes it.</summary>
+internal enum WhvX64InterruptType
+{
+    Fixed = 0,
+    LowestPriority = 1,
+    Nmi = 4,
+    Init = 5,
+    Sipi = 6,
+    LocalInt1 = 9,
+}
+
+internal enum WhvX64InterruptDestinationMode
+{
+    Physical = 0,
+    Logical = 1,
+}
+
+internal enum WhvX64InterruptTriggerMode
+{
+    Edge = 0,
+    Level = 1,
+}
+
+/// <summary>The register, by its offset.</summary>
+internal enum WhvX64ApicWriteType
+{
+    Ldr = 0xD0,
+    Dfr = 0xE0,
+    Svr = 0xF0,
+    Lint0 = 0x350,
+    Lint1 = 0x360,
+}
+
 /// <summary>WHV_REGISTER_NAME.</summary>
 internal enum WhvRegister
 {
@@ -115,7 +161,9 @@ internal enum WhvRegister
     Sfmask = 0x200B,
     PendingInterruption = unchecked((int)0x80000000),
     InterruptState = unchecked((int)0x80000001),
+    PendingEvent = unchecked((int)0x80000002),
     DeliverabilityNotifications = unchecked((int)0x80000004),
+    InternalActivityState = unchecked((int)0x80000005),
 }
 
 /// <summary>Bit fields, named type and field.</summary>
@@ -124,6 +172,7 @@ internal static class WhvBits
     public const ulong FeaturesPartialUnmap = 1 << 0, FeaturesLocalApicEmulation = 1 << 1;
 
     public const ulong ExitsX64Cpuid = 1 << 0, ExitsX64Msr = 1 << 1, ExitsException = 1 << 2;
+    public const ulong ExitsX64ApicSmi = 1 << 4, ExitsX64ApicInitSipi = 1 << 6, ExitsX64ApicWriteLint0 = 1 << 7, ExitsX64ApicWriteSvr = 1 << 9;
 
     public const ulong MsrsUnhandled = 1 << 0, MsrsApicBaseWrite = 1 << 3;
 
@@ -149,6 +198,12 @@ internal static class WhvBits
     public const ulong PendingInterruptionVector = 0xFFFFul << 16, PendingErrorCode = 0xFFFFFFFFul << 32;
 
     public const ulong NotifyNmi = 1 << 0, NotifyInterrupt = 1 << 1;
+
+    public const ulong PendingEvent = 1 << 0, PendingEventType = 7 << 1, PendingExtIntVector = 0xFF << 8;
+
+    public const ulong StartupSuspend = 1 << 0, HaltSuspend = 1 << 1;
+
+    public const ulong InterruptType = 0xFF, InterruptDestinationMode = 0xF00, InterruptTriggerMode = 0xF000;
 }
 
 /// <summary>Results that the run loop tells apart; the others are only shown.</summary>
@@ -172,6 +227,9 @@ internal static class WhvResult
             0x80370307 => "WHV_E_VP_DOES_NOT_EXIST",
             0x80370308 => "WHV_E_INVALID_VP_STATE",
             0x80370309 => "WHV_E_INVALID_VP_REGISTER_NAME",
+            0xC0350005 => "ERROR_HV_INVALID_PARAMETER",
+            0xC0350006 => "ERROR_HV_ACCESS_DENIED",
+            0xC0350008 => "ERROR_HV_OPERATION_DENIED",
             0x80070005 => "E_ACCESSDENIED",
             0x8007000E => "E_OUTOFMEMORY",
             0x80070057 => "E_INVALIDARG",

@@ -149,6 +149,44 @@ internal struct WhvX64UnsupportedFeatureContext
     public ulong FeatureParameter;
 }
 
+[StructLayout(LayoutKind.Sequential)]
+internal struct WhvX64ApicEoiContext
+{
+    public uint InterruptVector;
+}
+
+/// <summary>WHV_X64_APIC_SMI_CONTEXT is the same.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct WhvX64ApicInitSipiContext
+{
+    public ulong ApicIcr;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct WhvX64ApicWriteContext
+{
+    public WhvX64ApicWriteType Type;
+    public uint Reserved;
+    public ulong WriteValue;
+}
+
+/// <summary>What WHvRequestInterrupt takes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct WhvInterruptControl
+{
+    /// <summary>Type, DestinationMode and TriggerMode.</summary>
+    public ulong TypeAndModes;
+    public uint Destination;
+    public uint Vector;
+
+    public WhvInterruptControl(WhvX64InterruptType type, uint destination, byte vector = 0, bool logical = false, bool level = false)
+    {
+        TypeAndModes = (ulong)type | (logical ? (ulong)WhvX64InterruptDestinationMode.Logical << 8 : 0) | (level ? (ulong)WhvX64InterruptTriggerMode.Level << 12 : 0);
+        Destination = destination;
+        Vector = vector;
+    }
+}
+
 [StructLayout(LayoutKind.Explicit, Size = 224)]
 internal struct WhvRunVpExitContext
 {
@@ -178,6 +216,15 @@ internal struct WhvRunVpExitContext
 
     [FieldOffset(48)]
     public WhvX64UnsupportedFeatureContext UnsupportedFeature;
+
+    [FieldOffset(48)]
+    public WhvX64ApicEoiContext ApicEoi;
+
+    [FieldOffset(48)]
+    public WhvX64ApicInitSipiContext ApicInitSipi;
+
+    [FieldOffset(48)]
+    public WhvX64ApicWriteContext ApicWrite;
 
     /// <summary>DeliverableType of WHV_X64_INTERRUPTION_DELIVERABLE_CONTEXT.</summary>
     [FieldOffset(48)]

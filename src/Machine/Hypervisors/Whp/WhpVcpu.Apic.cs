@@ -1,0 +1,104 @@
+using Farm.Assist.Cpu;
+using Farm.Machine.Devices.Apic;
+using Farm.Machine.Hypervisors.Whp.Native;
+
+namespace Farm.Machine.Hypervisors.Whp;
+
+// With the platform's local APIC: interrupts through it are the platform's business, HLT does not exit, the 8259's interrupts go in as
+// pending events.
+internal sealed unsafe partial class WhpVcpu
+{
+    /// <summary>
+    /// How often a processor that cannot take the 8259's interrupt yet is asked again: with its own APIC the platform has been seen to take a
+    /// deliverability notification and never to answer it.
+    /// </summary>
+    private const long WindowPoll = 500_000;
+
+    private readonly WhpLocalApics? _apics;
+    private readonly WhpLocalApic? _apic;
+    private readonly KickTimer? _window;
+
+    /// <summary>An ExtINT message of an IOAPIC, which LINT0 does not hold back.</summary>
+    private volatile bool _externalMessage;
+
+    /// <summary>The fetched state is that of a processor that rests in HLT within its run.</summary>
+    private bool _parked;
+
+    /// <summary>Any thread.</summary>
+    public void PendExternal()
+    {
+        _externalMessage = true;
+        Cancel();
+    }
+
+    /// <summary>The platform has a halted processor: it went on sleeping when its run was cancelled.</summary>
+    private bool IsParked => _apic is not null && _exit->ExitReason == WhvRunVpExitReason.Canceled
+        && (_registers.Get(WhvRegister.InternalActivityState).Reg64 & WhvBits.HaltSuspend) != 0;
+
+    /// <summary>It halted with interrupts off: only another processor could end that.</summary>
+    private bool HaltedForGood => !_fetched && (Flags & Eflags.IF) == 0 && IsParked;
+
+    private void ResetApic(WhpLocalApic apic)
+    {
+        apic.Reset();
+        _externalMessage = false;
+        _registers.Queue(WhvRegister.InternalActivityState, _index == 0 ? 0 : WhvBits.StartupSuspend);
+        _parked = false;
+    }
+
+    /// <summary>What of the state goes another way to the platform than by its register.</summary>
+    private void WriteBackApic(WhpLocalApic apic)
+    {
+        CpuState* state = _cpu.State;
+        apic.Base = (ApicBase)state->ApicBase;
+        if (_halted != _parked)
+            _registers.Queue(WhvRegister.InternalActivityState, _halted ? WhvBits.HaltSuspend : 0);
+        _parked = _halted = false;
+        if (state->Cr8 == _cr8)
+            return;
+        _cr8 = (uint)state->Cr8;
+        _registers.Queue(WhvRegister.Cr8, _cr8);
+    }
+
+    /// <summary>
+    /// Gives the 8259's interrupt to the processor when it can take one, else asks for an exit then. A pending event does not end a HLT: the
+    /// processor is sent on by hand.
+    /// </summary>
+    private void OfferExternal()
+    {
+        if (!_externalMessage && !(_interruptLine && _apic!.TakesExternal))
+            return;
+        if (!_eventPending && !Shadowed && (Flags & Eflags.IF) != 0)
+        {
+            _externalMessage = false;
+            ulong vector = _cpu.Door.AcknowledgeInterrupt();
+            _registers.Queue(WhvRegister.PendingEvent, WhvBits.PendingEvent | ((ulong)WhvX64PendingEvent.ExtInt << 1) | (vector << 8));
+            _registers.Queue(WhvRegister.InternalActivityState, 0);
+            if (!_interruptLine)
+                return;
+        }
+        _window!.Set(WindowPoll);
+        if ((_notifications & WhvBits.NotifyInterrupt) != 0)
+            return;
+        _notifications |= WhvBits.NotifyInterrupt;
+        _registers.Queue(WhvRegister.DeliverabilityNotifications, _notifications);
+    }
+
+    /// <summary>As <see cref="Interpret"/>, up to what only the processor itself can do: to reach its local APIC, and to halt.</summary>
+    private StopReason InterpretBesideApic(CpuState* state, bool carryOn)
+    {
+        ulong before = _cpu.InstructionCount;
+        StopReason stop;
+        try
+        {
+            stop = Interpret(state, carryOn);
+        }
+        catch (LocalApicAccess)
+        {
+            _cpu.AbandonInstruction();
+            stop = StopReason.Unsupported;
+        }
+        // An instruction that is the platform's and ours at once is neither's.
+        return stop == StopReason.Unsupported && _cpu.InstructionCount != before ? StopReason.Budget : stop;
+    }
+}
