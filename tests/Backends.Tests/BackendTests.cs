@@ -14,16 +14,21 @@ public abstract partial class BackendTests
     /// <summary>Under native with the backend's own local APICs.</summary>
     protected virtual bool LocalApics => false;
 
-    private Bed NewBed(AssistStrength strength = AssistStrength.Native)
+    /// <summary>Skips the test where the backend does not work.</summary>
+    internal static void Need(IHypervisor hypervisor)
     {
         // In the nested machine KVM must be there.
-        if (Hypervisor.Name != "kvm" || Environment.GetEnvironmentVariable("FARM_NEED_KVM") != "1")
-        {
-            Assert.SkipWhen(Hypervisor.Unavailable is not null, $"{Hypervisor.Name}: {Hypervisor.Unavailable}");
-            Assert.SkipWhen(
-                Hypervisor.Name == "kvm" && !Hypervisor.Accelerated,
-                "kvm: /dev/kvm is there, but the processor shows neither vmx nor svm: a paravirtual KVM, which emulates what is below long mode. FARM_NEED_KVM=1 tests it all the same.");
-        }
+        if (hypervisor.Name == "kvm" && Environment.GetEnvironmentVariable("FARM_NEED_KVM") == "1")
+            return;
+        Assert.SkipWhen(hypervisor.Unavailable is not null, $"{hypervisor.Name}: {hypervisor.Unavailable}");
+        Assert.SkipWhen(
+            hypervisor.Name == "kvm" && !hypervisor.Accelerated,
+            "kvm: /dev/kvm is there, but the processor shows neither vmx nor svm: a paravirtual KVM, which emulates what is below long mode. FARM_NEED_KVM=1 tests it all the same.");
+    }
+
+    private Bed NewBed(AssistStrength strength = AssistStrength.Native)
+    {
+        Need(Hypervisor);
         return new Bed(Hypervisor, strength, LocalApics && strength == AssistStrength.Native);
     }
 }

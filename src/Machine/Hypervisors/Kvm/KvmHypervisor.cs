@@ -8,8 +8,6 @@ namespace Farm.Machine.Hypervisors.Kvm;
 /// <summary>Linux KVM on x86-64. Nothing is opened before it is asked for.</summary>
 public sealed class KvmHypervisor : IHypervisor
 {
-    private const string Device = "/dev/kvm";
-
     private static readonly (KvmCap Cap, string Name)[] Needed =
     [
         (KvmCap.UserMemory, "KVM_CAP_USER_MEMORY"),
@@ -20,15 +18,29 @@ public sealed class KvmHypervisor : IHypervisor
         (KvmCap.ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
     ];
 
-    private readonly Lazy<string?> _unavailable = new(Probe);
-    private readonly Lazy<HypervisorCapabilities> _capabilities = new(Ask);
+    private readonly KvmHost _host;
+    private readonly Lazy<string?> _unavailable;
+    private readonly Lazy<HypervisorCapabilities> _capabilities;
+
+    public KvmHypervisor()
+        : this(new LinuxHost())
+    {
+    }
+
+    /// <summary>On another kernel than this host's.</summary>
+    internal KvmHypervisor(KvmHost host)
+    {
+        _host = host;
+        _unavailable = new(Probe);
+        _capabilities = new(Ask);
+    }
 
     public string Name => "kvm";
 
     public string? Unavailable => _unavailable.Value;
 
     /// <summary>False on a paravirtual KVM (such as kvm-pvm), which emulates all code below long mode and is slower than soft.</summary>
-    public bool Accelerated => HasVirtualization();
+    public bool Accelerated => _host.Virtualizes;
 
     /// <summary>Where KVM is unavailable: what it has at the least.</summary>
     public HypervisorCapabilities Capabilities => _capabilities.Value;
@@ -44,18 +56,18 @@ public sealed class KvmHypervisor : IHypervisor
         return new KvmPartition(Open(), options);
     }
 
-    private static KvmFile Open() => KvmFile.TryOpen(Device, out int error) ?? throw new HostException($"{Device} cannot be opened: {KvmFile.Describe(error)}.");
+    private KvmFile Open() => _host.TryOpen(out int error) ?? throw new HostException($"{KvmHost.Device} cannot be opened: {KvmFile.Describe(error)}.");
 
-    private static string? Probe()
+    private string? Probe()
     {
         if (!OperatingSystem.IsLinux() || RuntimeInformation.ProcessArchitecture != Architecture.X64)
             return "KVM needs Linux on x86-64; use --backend soft.";
-        using var system = KvmFile.TryOpen(Device, out int error);
+        using var system = _host.TryOpen(out int error);
         if (system is null)
             return Explain(error);
         int version = system.Try(KvmIoctl.GetApiVersion);
         if (version != KvmConstants.ApiVersion)
-            return $"{Device} speaks version {version} of the KVM API, {KvmConstants.ApiVersion} is needed.";
+            return $"{KvmHost.Device} speaks version {version} of the KVM API, {KvmConstants.ApiVersion} is needed.";
         foreach (var (cap, name) in Needed)
         {
             if (system.Try(KvmIoctl.CheckExtension, (long)cap) <= 0)
@@ -66,34 +78,30 @@ public sealed class KvmHypervisor : IHypervisor
             : null;
     }
 
-    private static string Explain(int error)
+    private string Explain(int error)
     {
+        const string device = KvmHost.Device;
         if (error == LibC.EACCES || error == LibC.EPERM)
-            return $"No permission to open {Device}: add the user to its group (usermod -aG kvm USER, then log in again) or use --backend soft.";
+        {
+            return _host.Group is { } group and not ("root" or "0")
+                ? $"No permission to open {device}: it belongs to the group {group}. Join it (sudo usermod -aG {group} $USER, then log in again; in a container: --group-add {group}), or use --backend soft."
+                : $"No permission to open {device}, which belongs to root alone: give it to the group kvm (package udev does: sudo udevadm trigger {device}) and join that, or use --backend soft.";
+        }
+        if (error == LibC.EBUSY)
+            return $"{device} is busy: another hypervisor (VirtualBox, VMware) holds the processor's virtualization. End it, or use --backend soft.";
         if (error != LibC.ENOENT && error != LibC.ENODEV && error != LibC.ENXIO)
-            return $"{Device} cannot be opened: {KvmFile.Describe(error)}.";
-        return HasVirtualization()
-            ? $"There is no {Device} though the processor can virtualize: load the module kvm_intel or kvm_amd (in a container: pass the device in), or use --backend soft."
-            : $"There is no {Device} and the processor shows neither vmx nor svm: turn virtualization on in the firmware (in a VM: nested virtualization on its host), or use --backend soft.";
+            return $"{device} cannot be opened: {KvmFile.Describe(error)}.";
+        if (_host.Virtualizes)
+            return $"There is no {device} though the processor can virtualize: load the module kvm_intel or kvm_amd (modprobe; if it says \"disabled by bios\", turn virtualization on in the firmware; in a container: --device {device}), or use --backend soft.";
+        return _host.IsVirtual
+            ? $"There is no {device}: this is a virtual machine whose processor shows neither vmx nor svm. Turn nested virtualization on at its host (kvm_intel or kvm_amd with nested=1, and the host's CPU for the VM: QEMU -cpu host), or use --backend soft."
+            : $"There is no {device} and the processor shows neither vmx nor svm: turn virtualization (VT-x, SVM) on in the firmware, or use --backend soft.";
     }
 
-    private static bool HasVirtualization()
-    {
-        try
-        {
-            string? flags = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("flags", StringComparison.Ordinal));
-            return flags?.Split(' ').Any(flag => flag is "vmx" or "svm") ?? false;
-        }
-        catch (IOException)
-        {
-            return false;
-        }
-    }
-
-    private static HypervisorCapabilities Ask()
+    private HypervisorCapabilities Ask()
     {
         bool longMode = false, umip = false;
-        if (Probe() is null)
+        if (Unavailable is null)
         {
             using var system = Open();
             var supported = KvmCpuid.Supported(system);

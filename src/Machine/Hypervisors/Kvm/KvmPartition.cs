@@ -1,5 +1,6 @@
 using Farm.Assist.Cpu;
 using Farm.Machine.Hypervisors.Kvm.Native;
+using Tmds.Linux;
 
 namespace Farm.Machine.Hypervisors.Kvm;
 
@@ -17,30 +18,25 @@ internal sealed class KvmPartition : IPartition
     {
         _system = system;
         _options = options;
+        unsafe
+        {
+            int descriptor = system.Repeat(KvmIoctl.CreateVm, null);
+            if (descriptor < 0)
+            {
+                system.Dispose();
+                throw new HostException(Explain(-descriptor));
+            }
+            _vm = system.Of(descriptor);
+        }
         try
         {
-            _vm = new KvmFile(system.Call(KvmIoctl.CreateVm, 0, "KVM_CREATE_VM"));
+            Slots = Prepare();
         }
         catch
         {
-            system.Dispose();
+            Dispose();
             throw;
         }
-        unsafe
-        {
-            ulong identity = IdentityMap;
-            _vm.Call(KvmIoctl.SetIdentityMapAddress, &identity, "KVM_SET_IDENTITY_MAP_ADDR");
-            _vm.Call(KvmIoctl.SetTssAddress, Tss, "KVM_SET_TSS_ADDR");
-            // Without it the kernel tells less about an instruction that it cannot emulate.
-            if (system.Try(KvmIoctl.CheckExtension, (long)KvmCap.ExitOnEmulationFailure) > 0)
-            {
-                var enable = new KvmEnableCap { Cap = (uint)KvmCap.ExitOnEmulationFailure };
-                enable.Args[0] = 1;
-                _vm.Call(KvmIoctl.EnableCap, &enable, "KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE");
-            }
-        }
-        int most = system.Try(KvmIoctl.CheckExtension, (long)KvmCap.NrMemslots);
-        Slots = new KvmSlots(_vm, Memory, most > 0 ? most : 32);
     }
 
     public PhysicalMemory Memory { get; } = new();
@@ -52,6 +48,28 @@ internal sealed class KvmPartition : IPartition
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
         return new KvmVcpu(_system, _vm, index, Slots, door, _options);
     }
+
+    private unsafe KvmSlots Prepare()
+    {
+        ulong identity = IdentityMap;
+        _vm.Call(KvmIoctl.SetIdentityMapAddress, &identity, "KVM_SET_IDENTITY_MAP_ADDR");
+        _vm.Call(KvmIoctl.SetTssAddress, Tss, "KVM_SET_TSS_ADDR");
+        // Without it the kernel tells less about an instruction that it cannot emulate.
+        if (_system.Try(KvmIoctl.CheckExtension, (long)KvmCap.ExitOnEmulationFailure) > 0)
+        {
+            var enable = new KvmEnableCap { Cap = (uint)KvmCap.ExitOnEmulationFailure };
+            enable.Args[0] = 1;
+            _vm.Call(KvmIoctl.EnableCap, &enable, "KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE");
+        }
+        int most = _system.Try(KvmIoctl.CheckExtension, (long)KvmCap.NrMemslots);
+        return new KvmSlots(_vm, Memory, most > 0 ? most : 32);
+    }
+
+    private static string Explain(int error) =>
+        error == LibC.EBUSY ? "KVM has no VM to give: another hypervisor (VirtualBox, VMware) holds the processor's virtualization. End it, or use --backend soft."
+        : error == LibC.ENOMEM ? "KVM has no memory for another VM: run fewer at a time (--slots), or give the host more."
+        : error == LibC.EMFILE || error == LibC.ENFILE ? "KVM has no file for another VM: too many are open (ulimit -n)."
+        : $"KVM: KVM_CREATE_VM failed: {KvmFile.Describe(error)}.";
 
     public void Dispose()
     {

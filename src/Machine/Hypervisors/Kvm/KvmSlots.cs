@@ -10,11 +10,13 @@ internal sealed unsafe class KvmSlots
     private readonly GuestRanges _ranges;
     private readonly Dictionary<ulong, uint> _numbers = [];
     private readonly Stack<uint> _free = new();
+    private readonly int _most;
 
     public KvmSlots(KvmFile vm, PhysicalMemory memory, int most)
     {
         _vm = vm;
-        for (int i = Math.Min(most, 1024) - 1; i >= 0; i--)
+        _most = Math.Min(most, 1024);
+        for (int i = _most - 1; i >= 0; i--)
             _free.Push((uint)i);
         _ranges = new GuestRanges(memory, Map, Unmap);
     }
@@ -25,7 +27,7 @@ internal sealed unsafe class KvmSlots
     private void Map(GuestRange range)
     {
         if (!_free.TryPop(out uint number))
-            throw new HostException($"KVM has no memory slot left: the guest's memory map has come to {_numbers.Count} pieces.");
+            throw new HostException($"KVM has no memory slot left for {range.Start:X}h: the guest has split its memory map into more than {_most} pieces, the most that this kernel takes (KVM_CAP_NR_MEMSLOTS); run it with --backend soft.");
         Set(number, range, range.Length);
         _numbers.Add(range.Start, number);
     }

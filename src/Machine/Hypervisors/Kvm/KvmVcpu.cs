@@ -36,12 +36,11 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _slots = slots;
         _door = door;
         _realModeAllowed = options.RealModeAllowed;
-        _file = new KvmFile(vm.Call(KvmIoctl.CreateVcpu, index, "KVM_CREATE_VCPU"));
+        _file = vm.Of(vm.Call(KvmIoctl.CreateVcpu, index, "KVM_CREATE_VCPU"));
         _runSize = (nuint)system.Call(KvmIoctl.GetVcpuMmapSize, 0, "KVM_GET_VCPU_MMAP_SIZE");
-        void* page = LibC.mmap(null, (size_t)(ulong)_runSize, LibC.PROT_READ | LibC.PROT_WRITE, LibC.MAP_SHARED, _file.Descriptor, 0);
-        if (page == (void*)-1)
-            throw new HostException($"KVM: mmap of the vCPU failed: {KvmFile.Describe(LibC.errno)}.");
-        _run = (KvmRun*)page;
+        _run = (KvmRun*)_file.Map(_runSize, out int error);
+        if (_run == null)
+            throw new HostException($"KVM: mmap of the vCPU failed: {KvmFile.Describe(error)}.");
         _state = (CpuState*)NativeMemory.AllocZeroed(2, (nuint)sizeof(CpuState));
         var supported = KvmCpuid.Supported(system);
         KvmCpuid.Set(_file, options.CpuModel, 36, supported, KvmCpuid.HasUmip(supported));
@@ -135,7 +134,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             KickSignal.SetTimer(_timer, 0);
             KickSignal.DeleteTimer(_timer);
         }
-        _ = LibC.munmap(_run, (size_t)(ulong)_runSize);
+        _file.Unmap(_run, _runSize);
         _run = null;
         _file.Dispose();
         NativeMemory.Free(_state);
@@ -204,9 +203,9 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             case KvmExit.InternalError when _run->SubError == KvmConstants.InternalErrorEmulation:
                 return new(VcpuExitReason.EmulationFailure, FailedBytes());
             case KvmExit.InternalError:
-                throw new HostException($"KVM: internal error {_run->SubError} at {_run->Sync.Sregs.Cs.Base + _run->Sync.Regs.Rip:X}h.");
+                throw new HostException($"KVM: internal error {_run->SubError} ({KvmConstants.InternalError(_run->SubError)}) at {Position.Linear:X}h.");
             case KvmExit.FailEntry:
-                throw new HostException($"KVM: the processor refused to enter the guest, hardware reason {_run->HardwareReason:X}h.");
+                throw new HostException($"KVM: the processor refused to enter the guest at {Position.Linear:X}h, hardware reason {_run->HardwareReason:X}h{(_run->HardwareReason == KvmConstants.InvalidGuestState ? " (it calls the guest's state invalid)" : "")}.");
             default:
                 throw new HostException($"KVM: exit {(uint)_run->ExitReason} (hardware reason {_run->HardwareReason:X}h), which nothing asked for.");
         }

@@ -2,50 +2,69 @@ using Tmds.Linux;
 
 namespace Farm.Machine.Hypervisors.Kvm.Native;
 
-/// <summary>A file descriptor of /dev/kvm, of a VM or of a vCPU.</summary>
-internal sealed unsafe class KvmFile(int descriptor) : IDisposable
+/// <summary>A file of KVM's (/dev/kvm, a VM, a vCPU) and what one can do with it: the seam over the kernel.</summary>
+internal abstract unsafe class KvmFile : IDisposable
 {
-    private const int OpenReadWriteCloexec = 0x80002;
-
-    private int _descriptor = descriptor;
-
-    public int Descriptor => _descriptor;
-
-    /// <summary>Opens a path; null and errno where it cannot.</summary>
-    public static KvmFile? TryOpen(string path, out int error)
-    {
-        fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(path + '\0'))
-        {
-            int descriptor = LibC.open(name, OpenReadWriteCloexec, default);
-            error = descriptor < 0 ? LibC.errno : 0;
-            return descriptor < 0 ? null : new KvmFile(descriptor);
-        }
-    }
-
     /// <summary>The plain call: the result, or minus errno.</summary>
-    public int Try(uint request, void* argument)
-    {
-        int result = LibC.ioctl(_descriptor, unchecked((int)request), argument);
-        return result < 0 ? -LibC.errno : result;
-    }
+    public abstract int Try(uint request, void* argument);
+
+    /// <summary>The file of a descriptor that a call on this one gave.</summary>
+    public abstract KvmFile Of(int descriptor);
+
+    /// <summary>The pages shared with the kernel; null and errno where there are none.</summary>
+    public abstract void* Map(nuint size, out int error);
+
+    public abstract void Unmap(void* pages, nuint size);
+
+    public abstract void Dispose();
 
     public int Try(uint request, long argument = 0) => Try(request, (void*)argument);
 
-    /// <summary>Repeats where a signal interrupted; a failure is the host's: <see cref="HostException"/>.</summary>
-    public int Call(uint request, void* argument, string what)
+    /// <summary>Repeats where a signal interrupted: the result, or minus errno.</summary>
+    public int Repeat(uint request, void* argument)
     {
         int result;
         do
             result = Try(request, argument);
         while (result == -LibC.EINTR);
+        return result;
+    }
+
+    /// <summary>Repeats where a signal interrupted; a failure is the host's: <see cref="HostException"/>.</summary>
+    public int Call(uint request, void* argument, string what)
+    {
+        int result = Repeat(request, argument);
         return result >= 0 ? result : throw new HostException($"KVM: {what} failed: {Describe(-result)}.");
     }
 
     public int Call(uint request, long argument, string what) => Call(request, (void*)argument, what);
 
     public static string Describe(int error) => $"errno {error} ({new System.ComponentModel.Win32Exception(error).Message})";
+}
 
-    public void Dispose()
+/// <summary>The kernel's own.</summary>
+internal sealed unsafe class KernelFile(int descriptor) : KvmFile
+{
+    private int _descriptor = descriptor;
+
+    public override int Try(uint request, void* argument)
+    {
+        int result = LibC.ioctl(_descriptor, unchecked((int)request), argument);
+        return result < 0 ? -LibC.errno : result;
+    }
+
+    public override KvmFile Of(int descriptor) => new KernelFile(descriptor);
+
+    public override void* Map(nuint size, out int error)
+    {
+        void* pages = LibC.mmap(null, (size_t)(ulong)size, LibC.PROT_READ | LibC.PROT_WRITE, LibC.MAP_SHARED, _descriptor, 0);
+        error = pages == (void*)-1 ? LibC.errno : 0;
+        return error == 0 ? pages : null;
+    }
+
+    public override void Unmap(void* pages, nuint size) => _ = LibC.munmap(pages, (size_t)(ulong)size);
+
+    public override void Dispose()
     {
         if (_descriptor >= 0)
             _ = LibC.close(_descriptor);

@@ -49,6 +49,20 @@ internal static class KvmConstants
     public const ulong SyncRegs = 1, SyncSregs = 2, SyncEvents = 4, SyncAll = 7;
 
     public const uint InternalErrorEmulation = 1;
+
+    /// <summary>VMX: basic reason 33 with bit 31 (SDM 28.8).</summary>
+    public const ulong InvalidGuestState = 0x80000021;
+
+    /// <summary>KVM_INTERNAL_ERROR_* in words.</summary>
+    public static string InternalError(uint error) => error switch
+    {
+        InternalErrorEmulation => "an instruction that it cannot emulate",
+        2 => "two exceptions at once",
+        3 => "an exit in the delivery of an event",
+        4 => "an exit of the processor's that it does not know",
+        _ => "unknown",
+    };
+
     public const ulong EmulationFlagBytes = 1;
     public const byte ShadowMovSs = 1, ShadowSti = 2;
 }

@@ -1,0 +1,231 @@
+using Farm.Assist.Monitor;
+using Farm.Assist.Reports;
+using Farm.Firmware;
+using Farm.Machine;
+using Farm.Machine.Boot;
+using Farm.Machine.Hypervisors;
+using Farm.Machine.Hypervisors.Kvm;
+using Farm.Machine.Hypervisors.Kvm.Native;
+using Tmds.Linux;
+
+namespace Farm.Backends.Tests.KvmFake;
+
+/// <summary>What the run loop makes of the exits that a healthy guest on a healthy kernel never shows.</summary>
+public sealed unsafe class KvmExitTests : IDisposable
+{
+    private readonly FakeKernel _kernel = new();
+
+    public KvmExitTests() => Assert.SkipUnless(OperatingSystem.IsLinux() && Environment.Is64BitProcess, "KVM's kernel interface is that of Linux on x86-64.");
+
+    public void Dispose() => _kernel.Dispose();
+
+    [Fact]
+    public void An_entry_that_a_signal_or_the_kernel_put_off_is_tried_again()
+    {
+        _kernel.Run(LibC.EINTR).Run(LibC.EAGAIN).Run(LibC.EINTR).Run(KvmExit.Intr).Run(KvmExit.IrqWindowOpen);
+        using var bed = NewBed();
+        Assert.Equal(VcpuExitReason.Shutdown, bed.Vcpu.Run(0).Reason);
+        Assert.Equal(6, _kernel.Entries);
+    }
+
+    [Fact]
+    public void A_kick_ends_the_run_and_counts_once()
+    {
+        using var bed = NewBed();
+        var vcpu = bed.Vcpu;
+        _kernel.Run((_, _) =>
+        {
+            vcpu.Kick();
+            return -LibC.EINTR;
+        });
+        Assert.Equal(VcpuExitReason.Kicked, vcpu.Run(0).Reason);
+        Assert.Equal(VcpuExitReason.Shutdown, vcpu.Run(0).Reason);
+    }
+
+    [Fact]
+    public void A_call_that_signals_interrupt_is_repeated()
+    {
+        int left = 3;
+        var file = new Stubborn(() => left-- > 0 ? -LibC.EINTR : 7);
+        Assert.Equal(7, file.Call(KvmIoctl.GetRegs, 0, "KVM_GET_REGS"));
+    }
+
+    [Theory]
+    [InlineData(14, "KVM: KVM_RUN failed: errno 14 (")]
+    [InlineData(8, "KVM: KVM_RUN failed: errno 8 (")]
+    public void An_entry_that_fails_is_the_hosts_trouble(int errno, string words)
+    {
+        _kernel.Run(errno);
+        Fails(words);
+    }
+
+    [Fact]
+    public void A_guest_that_the_processor_refuses()
+    {
+        _kernel.Run((run, _) =>
+        {
+            run->ExitReason = KvmExit.FailEntry;
+            run->HardwareReason = 0x80000021;
+            return 0;
+        });
+        Fails("KVM: the processor refused to enter the guest at 10000h, hardware reason 80000021h (it calls the guest's state invalid).");
+    }
+
+    [Theory]
+    [InlineData(2u, "internal error 2 (two exceptions at once) at 10000h.")]
+    [InlineData(3u, "internal error 3 (an exit in the delivery of an event) at 10000h.")]
+    [InlineData(4u, "internal error 4 (an exit of the processor's that it does not know) at 10000h.")]
+    [InlineData(77u, "internal error 77 (unknown) at 10000h.")]
+    public void An_error_of_the_kernels_own(uint error, string words)
+    {
+        _kernel.Run((run, _) =>
+        {
+            run->ExitReason = KvmExit.InternalError;
+            run->SubError = error;
+            return 0;
+        });
+        Fails(words);
+    }
+
+    [Fact]
+    public void An_exit_that_nothing_asked_for()
+    {
+        _kernel.Run((KvmExit)99);
+        Fails("KVM: exit 99 (hardware reason 0h), which nothing asked for.");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_kernel_is_asked_for_the_bytes_of_a_failure_where_it_can_give_them(bool can)
+    {
+        _kernel.Caps[KvmCap.ExitOnEmulationFailure] = can ? 1 : 0;
+        using var bed = NewBed();
+        Assert.Equal(can, _kernel.Enabled is { Cap: (uint)KvmCap.ExitOnEmulationFailure });
+    }
+
+    [Theory]
+    [InlineData(3u, 1ul, 3, "0F01E0")] // data words, flags, size
+    [InlineData(6u, 1ul, 200, "0F01E0000000000000000000000000")]
+    [InlineData(3u, 0ul, 3, null)] // not said to be there
+    [InlineData(0u, 1ul, 3, null)] // an old kernel leaves the fields alone
+    public void The_bytes_of_an_emulation_failure_are_those_that_the_kernel_says_it_gave(uint count, ulong flags, int size, string? bytes)
+    {
+        _kernel.Run((run, _) => Failure(run, count, flags, (byte)size, 0x0F, 0x01, 0xE0));
+        using var bed = NewBed();
+        var exit = bed.Vcpu.Run(0);
+        Assert.Equal((VcpuExitReason.EmulationFailure, bytes), (exit.Reason, exit.Bytes is null ? null : Convert.ToHexString(exit.Bytes)));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void An_instruction_that_the_kernel_cannot_emulate_is_emulated_and_the_guest_goes_on(bool withBytes)
+    {
+        ulong rax = 0, rip = 0;
+        _kernel.Caps[KvmCap.ExitOnEmulationFailure] = withBytes ? 1 : 0;
+        _kernel.Run((run, kernel) =>
+        {
+            EnterReal(run, kernel, 0x66, 0xB8, 0x78, 0x56, 0x34, 0x12); // mov eax, 12345678h
+            return Failure(run, withBytes ? 3u : 0, 1, 6, 0x66, 0xB8, 0x78, 0x56, 0x34, 0x12);
+        });
+        _kernel.Run((run, _) =>
+        {
+            (rax, rip) = (run->Sync.Regs.Rax, run->Sync.Regs.Rip);
+            run->ExitReason = KvmExit.Shutdown;
+            return 0;
+        });
+        var report = Boot(AssistStrength.Native);
+        Assert.Equal((0x12345678ul, 6ul), (rax, rip));
+        Assert.Equal(BootOutcome.TripleFault, report.Outcome);
+        Assert.Empty(report.UnsupportedOpcodes);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void One_that_nobody_can_emulate_is_filed_with_the_kernels_bytes(bool withBytes)
+    {
+        byte[] instruction = [0x0F, 0x33]; // rdpmc, which the assist refuses
+        _kernel.Run((run, kernel) =>
+        {
+            // in the loader's flat segments
+            instruction.CopyTo(kernel.Guest(Bed.CodeAt, instruction.Length));
+            run->Sync.Regs.Rip = Bed.CodeAt;
+            // another prefix than in memory, to tell whose bytes these are
+            return Failure(run, withBytes ? 3u : 0, 1, 3, 0x2E, 0x0F, 0x33);
+        });
+        var report = Boot(AssistStrength.Vm86);
+        Assert.True(report.Outcome == BootOutcome.UnsupportedOpcode, report.Reason);
+        var opcode = Assert.Single(report.UnsupportedOpcodes);
+        Assert.Equal(OpcodeReasons.Kvm, opcode.ExitReason);
+        Assert.Equal(withBytes ? "2E0F33" : "0F33", opcode.Bytes);
+        Assert.Equal(1, _kernel.Entries);
+    }
+
+    private static int Failure(KvmRun* run, uint count, ulong flags, byte size, params byte[] bytes)
+    {
+        run->ExitReason = KvmExit.InternalError;
+        run->SubError = KvmConstants.InternalErrorEmulation;
+        run->DataCount = count;
+        run->EmulationFlags = flags;
+        run->InstructionSize = size;
+        new Span<byte>(run->InstructionBytes, 15).Clear();
+        bytes.CopyTo(new Span<byte>(run->InstructionBytes, 15));
+        return 0;
+    }
+
+    /// <summary>The guest has come to code of ours at 1000:0000.</summary>
+    private static void EnterReal(KvmRun* run, FakeKernel kernel, params byte[] code)
+    {
+        code.CopyTo(kernel.Guest(Bed.CodeAt, code.Length));
+        run->Sync.Sregs.Cr0 = 0x10;
+        run->Sync.Sregs.Cs = new() { Selector = 0x1000, Base = Bed.CodeAt, Limit = 0xFFFF, Type = 11, S = 1, Present = 1 };
+        run->Sync.Regs.Rip = 0;
+    }
+
+    private BootReport Boot(AssistStrength strength)
+    {
+        try
+        {
+            using var session = new BootSession(
+                new BootRequest { Machine = new MachineOptions { Assist = strength, MemoryMiB = 16 }, Script = new GuestScript { Steps = [ScriptStep.Expect("never")] }, GuestTimeout = TimeSpan.FromMinutes(5), HostTimeout = TimeSpan.FromMinutes(5) },
+                new KvmHypervisor(_kernel));
+            return session.Run(TestContext.Current.CancellationToken);
+        }
+        catch (FirmwareException e)
+        {
+            Assert.Skip(e.Message);
+            throw;
+        }
+    }
+
+    private void Fails(string words)
+    {
+        using var bed = NewBed();
+        Assert.Contains(words, Assert.Throws<HostException>(() => bed.Vcpu.Run(0)).Message, StringComparison.Ordinal);
+    }
+
+    private Bed NewBed() => new(new KvmHypervisor(_kernel));
+
+    private sealed class Stubborn(Func<int> answer) : KvmFile
+    {
+        public override int Try(uint request, void* argument) => answer();
+
+        public override KvmFile Of(int descriptor) => this;
+
+        public override void* Map(nuint size, out int error)
+        {
+            error = 0;
+            return null;
+        }
+
+        public override void Unmap(void* pages, nuint size)
+        {
+        }
+
+        public override void Dispose()
+        {
+        }
+    }
+}
