@@ -20,13 +20,14 @@ internal static partial class DivergeCommand
     private static readonly Option<string[]> Refuse = new("--refuse") { Description = "an instruction (Iced code name) that the vm86 assist is to refuse", AllowMultipleArgumentsPerToken = false };
     private static readonly Option<string[]> Ignore = new("--ignore") { Description = "regular expression: lines of text screens to leave out", AllowMultipleArgumentsPerToken = false };
     private static readonly Option<string?> Keep = new("--keep") { Description = "folder for the traces, which are deleted otherwise" };
+    private static readonly Option<double?> GuestSeconds = new("--guest-seconds") { Description = "limit of each run in guest seconds, where the host's time is the guest's and the host is slow (default: the catalogue's)" };
     private static readonly Option<double?> Timeout = new("--timeout") { Description = "limit of each run in host seconds (default 1800)" };
 
     public static Command Create()
     {
         var command = new Command("diverge", "Runs a guest on two stacks and names the first difference in port I/O, disk writes or text screens; exit 1 when there is one.")
         {
-            Guest, Between, Kind, Refuse, Ignore, Keep, Timeout,
+            Guest, Between, Kind, Refuse, Ignore, Keep, GuestSeconds, Timeout,
         };
         command.SetAction(Run);
         return command;
@@ -88,15 +89,17 @@ internal static partial class DivergeCommand
         // Blank disks of the two runs are two.
         string own = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
         var request = MachineRunner.Request(new VmJob { JobId = 0, RunId = 0, Plan = plan, Stack = Stack(stack), Media = media, Folder = own });
-        double limit = parsed.GetValue(Timeout) ?? 1800;
-        if (limit is not (> 0 and < 1e7))
-            throw new BadInputException("--timeout must be a positive number of seconds.");
+        double limit = Seconds(Timeout) ?? 1800;
         request = request with
         {
             Machine = request.Machine with { Refuse = parsed.GetValue(Refuse) ?? [] },
             HostTimeout = TimeSpan.FromSeconds(limit),
+            GuestTimeout = Seconds(GuestSeconds) is { } guest ? TimeSpan.FromSeconds(guest) : request.GuestTimeout,
         };
         return new RunToCompare(stack, request, medium => media.GetValueOrDefault(medium));
+
+        double? Seconds(Option<double?> option) =>
+            parsed.GetValue(option) is not { } given ? null : given is > 0 and < 1e7 ? given : throw new BadInputException($"{option.Name} must be a positive number of seconds.");
     }
 
     /// <summary>BACKEND[/ASSIST][:FIRMWARE][@MEMORY_MIB]</summary>

@@ -40,7 +40,8 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
         var text = new StringBuilder();
         int width = Math.Max(First.Stack.Length, Second.Stack.Length) + 1;
         foreach (var run in new[] { First, Second })
-            text.AppendLine(CultureInfo.InvariantCulture, $"{(run.Stack + ":").PadRight(width)} {run.Report.Outcome}, {run.Report.Instructions} instructions, {run.Report.GuestSeconds:F2} s of guest time, {run.Events} events, {run.Screens.Count} screens");
+            text.AppendLine(CultureInfo.InvariantCulture, $"{(run.Stack + ":").PadRight(width)} {run.Report.Outcome}, {Instructions(run)}, {run.Report.GuestSeconds:F2} s of guest time ({run.Report.ClockMode}), {run.Events} events, {run.Screens.Count} screens");
+        DescribeLeftOut(text);
         if (Alike)
         {
             text.AppendLine("No difference in port I/O, disk writes or text screens.");
@@ -62,6 +63,17 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
         if (Screen is { } other && !screenFirst)
             Describe(text, "Also differs", other);
         return text.ToString();
+    }
+
+    private static string Instructions(TracedRun run) =>
+        run.Report.Instructions == 0 ? "instructions not counted" : string.Create(CultureInfo.InvariantCulture, $"{run.Report.Instructions} instructions");
+
+    /// <summary>How often each device was polled and so on, which was not compared.</summary>
+    private void DescribeLeftOut(StringBuilder text)
+    {
+        var devices = First.LeftOut.Keys.Union(Second.LeftOut.Keys).Select(device => (Device: device, A: First.LeftOut.GetValueOrDefault(device), B: Second.LeftOut.GetValueOrDefault(device)))
+            .OrderByDescending(static row => row.A + row.B).ThenBy(static row => row.Device, StringComparer.Ordinal);
+        text.AppendLine(CultureInfo.InvariantCulture, $"Not compared, being a matter of time (accesses in {First.Stack} / {Second.Stack}): {string.Join(", ", devices.Select(row => string.Create(CultureInfo.InvariantCulture, $"{row.Device} {row.A} / {row.B}")))}");
     }
 
     private void Describe(StringBuilder text, string title, StreamDivergence at)

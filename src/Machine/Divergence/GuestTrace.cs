@@ -13,7 +13,8 @@ public sealed record MomentScreen(string Moment, IReadOnlyList<string> Lines, bo
 /// <param name="Report">How it ended.</param>
 /// <param name="Screens">Its text screens, in order.</param>
 /// <param name="Events">Events in its trace.</param>
-public sealed record TracedRun(string Stack, BootReport Report, IReadOnlyList<MomentScreen> Screens, long Events);
+/// <param name="LeftOut">Port accesses left out as a matter of time, by device.</param>
+public sealed record TracedRun(string Stack, BootReport Report, IReadOnlyList<MomentScreen> Screens, long Events, IReadOnlyDictionary<string, long> LeftOut);
 
 /// <summary>Runs a guest with a trace beside it.</summary>
 internal static class GuestTrace
@@ -45,7 +46,7 @@ internal static class GuestTrace
         if (session.Machine.End is null)
             session.Machine.Run(session.Machine.Time.Now + SettlingTime, cancel);
         Capture(session, "the end", settled: true);
-        return new TracedRun(stack, report, screens, recorder.Events);
+        return new TracedRun(stack, report, screens, recorder.Events, recorder.LeftOut);
 
         void Capture(BootSession session, string moment, bool settled)
         {

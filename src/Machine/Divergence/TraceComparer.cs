@@ -11,13 +11,10 @@ namespace Farm.Machine.Divergence;
 /// <param name="Before">The last events that both have.</param>
 /// <param name="FirstGoesOn">What A does from there, without what B does too.</param>
 /// <param name="SecondGoesOn">What B does from there, without what A does too.</param>
+/// <param name="Time">Guest time of the parting in A, for the order among devices: the two runs' clocks may have nothing to do with each other.</param>
 public sealed record StreamDivergence(
     string Stream, long Alike, TraceEvent? First, TraceEvent? Second,
-    IReadOnlyList<TraceEvent> Before, IReadOnlyList<TraceEvent> FirstGoesOn, IReadOnlyList<TraceEvent> SecondGoesOn)
-{
-    /// <summary>Guest time of the parting, for the order among devices.</summary>
-    public long Time => Math.Min(First?.Time ?? long.MaxValue, Second?.Time ?? long.MaxValue);
-}
+    IReadOnlyList<TraceEvent> Before, IReadOnlyList<TraceEvent> FirstGoesOn, IReadOnlyList<TraceEvent> SecondGoesOn, long Time);
 
 /// <summary>
 /// Compares two traces device by device. Interrupts come at other instructions in another run, so events of one device may change
@@ -91,6 +88,7 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
     {
         private readonly Side _first = new(), _second = new();
         private readonly Queue<(TraceEvent Item, long First, long Second)> _matched = new();
+        private long _lastTime;
 
         public StreamDivergence? Found { get; private set; }
 
@@ -113,6 +111,7 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
             {
                 if (!others[i].Item.Matches(item))
                     continue;
+                _lastTime = isFirst ? item.Time : others[i].Item.Time;
                 _matched.Enqueue(isFirst ? (item, own.Read, others[i].Number) : (item, others[i].Number, own.Read));
                 if (_matched.Count > KeptMatches)
                     _matched.Dequeue();
@@ -130,7 +129,7 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
             var second = secondLags ? [] : _second.Waiting;
             long placeA = first.Count > 0 ? first[0].Number : long.MaxValue, placeB = second.Count > 0 ? second[0].Number : long.MaxValue;
             var before = _matched.Where(match => match.First < placeA && match.Second < placeB).Select(static match => match.Item).TakeLast(Context);
-            return Found = new(name, Math.Min(placeA, placeB) - 1, Oldest(first), Oldest(second), [.. before], Next(first), Next(second));
+            return Found = new(name, Math.Min(placeA, placeB) - 1, Oldest(first), Oldest(second), [.. before], Next(first), Next(second), Oldest(first)?.Time ?? _lastTime);
         }
 
         private static TraceEvent? Oldest(List<(TraceEvent Item, long Number)> waiting) => waiting.Count > 0 ? waiting[0].Item : null;

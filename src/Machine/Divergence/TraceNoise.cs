@@ -7,11 +7,24 @@ namespace Farm.Machine.Divergence;
 internal sealed class TraceNoise
 {
     private byte _cmosIndex;
+    private readonly Dictionary<ushort, uint> _driveSelect = [];
 
-    /// <summary>False: leave the access out. <paramref name="address"/> is what it is compared by: the port, and for an indexed register its index.</summary>
-    public bool Keep(string device, ushort port, uint value, bool write, out ulong address)
+    /// <summary>False: leave the access out.</summary>
+    /// <param name="value">Becomes what of it does not depend on time.</param>
+    /// <param name="address">What the access is compared by: the port, and for an indexed register its index.</param>
+    public bool Keep(string device, ushort port, ref uint value, bool write, out ulong address)
     {
         address = port;
+        if (write && port is 0x3F2 or 0x372)
+        {
+            // The BIOS's tick handler turns the motor off some time after the last access.
+            value &= 0x0F;
+            bool changed = _driveSelect.GetValueOrDefault(port, uint.MaxValue) != value;
+            _driveSelect[port] = value;
+            return changed;
+        }
+        if (write && port == 0x61)
+            value &= 0x0F; // the rest was read there: counter 2's output, the refresh toggle
         if (port == 0x70 && write)
             _cmosIndex = (byte)(value & 0x7F);
         if (port == 0x71)

@@ -18,6 +18,7 @@ internal sealed class TraceRecorder : IDisposable
     private readonly TraceNames _names;
     private readonly TraceNoise _noise = new();
     private readonly Dictionary<ushort, Burst> _bursts = [];
+    private readonly Dictionary<string, long> _leftOut = new(StringComparer.Ordinal);
     private readonly List<TraceEvent> _buffer = new(BufferedEvents);
 
     /// <param name="names">Shared by the traces that are to be compared.</param>
@@ -32,6 +33,9 @@ internal sealed class TraceRecorder : IDisposable
 
     public long Events { get; private set; }
 
+    /// <summary>Port accesses that are not in the trace because they are a matter of time, by device.</summary>
+    public IReadOnlyDictionary<string, long> LeftOut => _leftOut;
+
     /// <summary>Ends the trace. Bursts under way are left out: the end of the run cut them off somewhere.</summary>
     public void Dispose()
     {
@@ -44,8 +48,13 @@ internal sealed class TraceRecorder : IDisposable
     private void Port(PortMapping? owner, ushort port, int size, uint value, bool write)
     {
         string device = owner?.Name ?? "nobody's ports";
-        if (!_noise.Keep(device, port, value, write, out ulong address) || IsLoader())
+        if (IsLoader())
             return;
+        if (!_noise.Keep(device, port, ref value, write, out ulong address))
+        {
+            LeaveOut(device);
+            return;
+        }
         ushort stream = _names.Number(device);
         _bursts.TryGetValue(stream, out var burst);
         bool goesOn = burst is { } && burst.First.Address == address && burst.First.Size == size
@@ -53,7 +62,10 @@ internal sealed class TraceRecorder : IDisposable
 
         // A poll or a delay: how often is a matter of time.
         if (goesOn && burst!.Last == value)
+        {
+            LeaveOut(device);
             return;
+        }
         if (!goesOn)
         {
             if (burst is { })
@@ -62,6 +74,8 @@ internal sealed class TraceRecorder : IDisposable
         }
         burst!.Add(value, endsLine: write && size == 1 && value == '\n');
     }
+
+    private void LeaveOut(string device) => CollectionsMarshal.GetValueRefOrAddDefault(_leftOut, device, out _)++;
 
     private void Disk(string unit, long sector, ReadOnlySpan<byte> data)
     {

@@ -2,15 +2,10 @@ using Farm.Assist.Monitor;
 using Farm.Machine.Boot;
 using Farm.Machine.Divergence;
 using Farm.Machine.Hypervisors;
-using Iced.Intel;
-using static Iced.Intel.AssemblerRegisters;
 
 namespace Farm.Machine.Tests.Divergence;
 
-/// <summary>
-/// A boot sector that prints, waits for timer ticks, polls the clock and writes to its floppy, run twice: alike by different
-/// strengths, and each kind of difference found where there is one.
-/// </summary>
+/// <summary>The <see cref="TracedSector"/> run twice: alike by different strengths, and each kind of difference found where there is one.</summary>
 public sealed class DivergenceTests : IDisposable
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("farm-diverge-test-");
@@ -22,7 +17,7 @@ public sealed class DivergenceTests : IDisposable
     [InlineData(AssistStrength.Full, AssistStrength.Vm86)]
     public void Strengths_are_alike_although_interrupts_come_at_other_instructions(AssistStrength first, AssistStrength second)
     {
-        var report = Find(Request(first, Image('A')), Request(second, Image('A')));
+        var report = Find(Request(first, TracedSector.Image('A')), Request(second, TracedSector.Image('A')));
         Assert.True(report.Alike, report.Describe());
         Assert.NotEqual(report.First.Report.Instructions, report.Second.Report.Instructions);
         Assert.True(report.First.Events > 1000);
@@ -31,7 +26,7 @@ public sealed class DivergenceTests : IDisposable
     [Fact]
     public void Another_memory_size_is_found_where_the_bios_reads_it()
     {
-        var report = Find(Request(AssistStrength.Vm86, Image('A')), Request(AssistStrength.Vm86, Image('A'), memory: 8));
+        var report = Find(Request(AssistStrength.Vm86, TracedSector.Image('A')), Request(AssistStrength.Vm86, TracedSector.Image('A'), memory: 8));
         Assert.False(report.Alike);
         Assert.Equal("MC146818", report.Streams[0].Stream);
         Assert.StartsWith("in 071h[31h]", report.Streams[0].First!.Value.What(), StringComparison.Ordinal);
@@ -41,7 +36,7 @@ public sealed class DivergenceTests : IDisposable
     [Fact]
     public void A_disk_write_and_a_screen_that_differ_are_found()
     {
-        var report = Find(Request(AssistStrength.Vm86, Image('A')), Request(AssistStrength.Vm86, Image('B')));
+        var report = Find(Request(AssistStrength.Vm86, TracedSector.Image('A')), Request(AssistStrength.Vm86, TracedSector.Image('B')));
         var write = Assert.Single(report.Streams, stream => stream.Stream == "disk writes of fd0");
         Assert.StartsWith("write of 512 bytes at sector 9,", write.First!.Value.What(), StringComparison.Ordinal);
         Assert.Equal("the end", report.Screen!.Moment);
@@ -52,9 +47,9 @@ public sealed class DivergenceTests : IDisposable
     [Fact]
     public void A_refused_opcode_differs_in_the_outcome()
     {
-        var refusing = Request(AssistStrength.Vm86, Image('A'));
+        var refusing = Request(AssistStrength.Vm86, TracedSector.Image('A'));
         refusing = refusing with { Machine = refusing.Machine with { Refuse = ["Hlt"] } };
-        var report = Find(refusing, Request(AssistStrength.Native, Image('A')));
+        var report = Find(refusing, Request(AssistStrength.Native, TracedSector.Image('A')));
         Assert.True(report.Outcomes);
         Assert.False(report.Alike);
         Assert.Contains("unsupported opcode", report.Describe(), StringComparison.Ordinal);
@@ -84,56 +79,5 @@ public sealed class DivergenceTests : IDisposable
             Script = new GuestScript { Steps = [ScriptStep.Expect("DONE ...")] },
             GuestTimeout = TimeSpan.FromSeconds(60),
         };
-    }
-
-    private static byte[] Image(char mark)
-    {
-        var a = new Assembler(16);
-        Label wait = a.CreateLabel(), poll = a.CreateLabel(), stop = a.CreateLabel();
-        a.xor(ax, ax);
-        a.mov(ds, ax);
-        a.mov(es, ax);
-        a.mov(ss, ax);
-        a.mov(sp, 0x7C00);
-        a.sti();
-        a.mov(cx, 6);
-        a.Label(ref wait);
-        a.hlt();
-        a.loop(wait);
-
-        // Until the clock's seconds show an update: a poll whose length is a matter of time.
-        a.Label(ref poll);
-        a.mov(al, 0x0A);
-        a.@out(0x70, al);
-        a.@in(al, 0x71);
-        a.test(al, 0x80);
-        a.je(poll);
-
-        // Sector 10 of the first track.
-        a.mov(di, 0x1000);
-        a.mov(cx, 256);
-        a.mov(ax, (short)(mark << 8 | mark));
-        a.rep.stosw();
-        a.mov(ax, 0x0301);
-        a.mov(bx, 0x1000);
-        a.mov(cx, 10);
-        a.xor(dx, dx);
-        a.@int(0x13);
-        foreach (char c in $"DONE {mark}{mark}{mark}")
-        {
-            a.mov(ax, (short)(0x0E00 | c));
-            a.xor(bx, bx);
-            a.@int(0x10);
-        }
-        a.Label(ref stop);
-        a.hlt();
-        a.jmp(stop);
-        using var stream = new MemoryStream();
-        a.Assemble(new StreamCodeWriter(stream), 0x7C00);
-        byte[] image = new byte[1440 * 1024];
-        stream.ToArray().CopyTo(image, 0);
-        image[510] = 0x55;
-        image[511] = 0xAA;
-        return image;
     }
 }
