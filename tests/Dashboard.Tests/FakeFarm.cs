@@ -51,8 +51,15 @@ public sealed class FakeFarm : IFarm
         return Task.FromResult(new MatrixView { Rows = [.. Rows], Sequence = 10 });
     }
 
-    public Task<IReadOnlyList<JobInfo>> GetJobs(JobQuery? query = null, CancellationToken cancel = default) =>
-        Task.FromResult<IReadOnlyList<JobInfo>>([.. Jobs.Where(job => query?.GuestId is null || job.GuestId == query.GuestId)]);
+    /// <summary>Jobs are read at once, but the answer is on its way until this is done.</summary>
+    public Task Answer { get; set; } = Task.CompletedTask;
+
+    public async Task<IReadOnlyList<JobInfo>> GetJobs(JobQuery? query = null, CancellationToken cancel = default)
+    {
+        JobInfo[] jobs = [.. Jobs.Where(job => query?.GuestId is null || job.GuestId == query.GuestId)];
+        await Answer;
+        return jobs;
+    }
 
     public Task<JobDetail?> GetJob(long jobId, CancellationToken cancel = default) => Task.FromResult<JobDetail?>(null);
 

@@ -71,6 +71,30 @@ public sealed class TriageAndQueuePageTests : PageTest
     }
 
     [Fact]
+    public async Task What_happens_while_the_page_reads_is_not_lost()
+    {
+        Farm.Jobs.Add(Sample.Job(2, "freedos", JobState.Queued));
+        var answer = new TaskCompletionSource();
+        Farm.Answer = answer.Task;
+        var page = Render<QueuePage>();
+        Farm.Jobs[0] = Sample.Job(2, "freedos", JobState.Running) with { RunId = 8 };
+        await Farm.Push(new FarmEvent { Kind = FarmEventKind.JobChanged, Sequence = 11, Job = Farm.Jobs[0] });
+        await Draws();
+        answer.SetResult();
+        await page.InvokeAsync(() => { });
+        await Draws();
+        Assert.NotNull(page.Find("[data-job='2'] a[href='/runs/8']"));
+    }
+
+    [Fact]
+    public void A_prerendered_page_takes_no_click_that_nobody_would_hear()
+    {
+        SetRendererInfo(new("Static", isInteractive: false));
+        Farm.Jobs.Add(Sample.Job(2, "freedos", JobState.Queued));
+        Assert.True(Render<QueuePage>().Find("[data-job='2'] button").HasAttribute("disabled"));
+    }
+
+    [Fact]
     public void A_refused_cancel_is_shown()
     {
         Farm.Jobs.Add(Sample.Job(2, "freedos", JobState.Queued));

@@ -12,11 +12,14 @@ namespace Farm.Dashboard.Components.Controls;
 public abstract class LivePage : ComponentBase, IDisposable
 {
     private static readonly TimeSpan RenderEvery = TimeSpan.FromMilliseconds(100);
+    private const int MostMeanwhile = 1000;
     private readonly CancellationTokenSource _gone = new();
+    private readonly List<FarmEvent> _meanwhile = [];
     private IDisposable? _subscription;
     private ITimer? _timer;
     private int _dirty;
     private int _stale;
+    private int _loads;
     private bool _busy;
 
     [Inject]
@@ -33,24 +36,29 @@ public abstract class LivePage : ComponentBase, IDisposable
     /// <summary>Set when the last read failed: one sentence for the reader.</summary>
     protected string? Failure { get; private set; }
 
+    /// <summary>The page is prerendered: its controls are disabled, for nobody would hear them.</summary>
+    protected bool Inert => !RendererInfo.IsInteractive;
+
     /// <summary>Reads everything the page shows.</summary>
     protected abstract Task Load();
 
     /// <summary>Lays one event over what is shown; false asks for <see cref="Load"/>. Called on the renderer's thread.</summary>
     protected abstract bool Apply(FarmEvent change);
 
+    /// <summary>Before the first read: an event between a read and the subscription would never be seen.</summary>
+    protected override void OnInitialized() => _subscription = Feed.Subscribe(change => _ = InvokeAsync(() => OnEvent(change)));
+
     protected override Task OnParametersSetAsync() => Reload();
 
     protected override void OnAfterRender(bool firstRender)
     {
-        if (!firstRender)
-            return;
-        _subscription = Feed.Subscribe(change => _ = InvokeAsync(() => OnEvent(change)));
-        _timer = Time.CreateTimer(_ => _ = InvokeAsync(Tick), null, RenderEvery, RenderEvery);
+        if (firstRender)
+            _timer = Time.CreateTimer(_ => _ = InvokeAsync(Tick), null, RenderEvery, RenderEvery);
     }
 
     protected async Task Reload()
     {
+        _loads++;
         try
         {
             await Load();
@@ -64,6 +72,16 @@ public abstract class LivePage : ComponentBase, IDisposable
         {
             // the page is closed
         }
+        finally
+        {
+            _loads--;
+        }
+        if (_loads > 0 || _meanwhile.Count == 0)
+            return;
+        // what was read may be older than these
+        foreach (var change in _meanwhile)
+            Lay(change);
+        _meanwhile.Clear();
     }
 
     /// <summary>Runs a user's action; a refusal is shown instead of breaking the page.</summary>
@@ -83,6 +101,16 @@ public abstract class LivePage : ComponentBase, IDisposable
     protected void Invalidate() => _dirty = 1;
 
     private void OnEvent(FarmEvent change)
+    {
+        if (_loads == 0)
+            Lay(change);
+        else if (_meanwhile.Count < MostMeanwhile)
+            _meanwhile.Add(change);
+        else
+            _stale = 1;
+    }
+
+    private void Lay(FarmEvent change)
     {
         if (!Apply(change))
             _stale = 1;
