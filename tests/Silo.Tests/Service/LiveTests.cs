@@ -32,7 +32,7 @@ public sealed class LiveTests(TestFarm farm)
     [Fact]
     public async Task A_reader_that_asks_for_what_is_gone_is_told_to_read_anew()
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(2));
         await foreach (var change in farm.Api.Events(1, limit.Token))
         {
             Assert.Equal(FarmEventKind.Reset, change.Kind);
@@ -51,7 +51,7 @@ public sealed class LiveTests(TestFarm farm)
         await Report(lease, Screen(1, full: true, "a", "b"), "one ");
 
         var events = new List<RunEvent>();
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(2));
         await foreach (var change in farm.Api.RunEvents(lease.RunId, limit.Token))
         {
             events.Add(change);
@@ -106,7 +106,7 @@ public sealed class LiveTests(TestFarm farm)
     private async Task<List<FarmEvent>> Read(long after, string guest, CellState until)
     {
         var seen = new List<FarmEvent>();
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(2));
         await foreach (var change in farm.Api.Events(after, limit.Token))
         {
             if (change.Cell?.GuestId != guest && change.Job?.GuestId != guest)

@@ -53,7 +53,7 @@ public sealed class SiloTests(PostgresServer server) : IDisposable
         Assert.Equal(CellState.No, (await second.Farm.GetMatrix()).Rows[0].Disk.State);
 
         // the feed of one tells what the other did
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(2));
         await foreach (var change in second.Farm.Events(start, limit.Token))
         {
             if (change is { Kind: FarmEventKind.CellChanged, Cell.State: CellState.No })

@@ -16,7 +16,7 @@ public sealed class SiloRestartTests
         var child = Assert.Single(worker.Worker.VmProcesses);
 
         await farm.StopSilo();
-        await WorkerFarm.Until(() => Task.FromResult(worker.Worker.VmProcesses.Count == 0), seconds: 60);
+        await WorkerFarm.Until(() => Task.FromResult(worker.Worker.VmProcesses.Count == 0));
         Assert.Throws<ArgumentException>(() => Process.GetProcessById(child));
     }
 
@@ -33,7 +33,7 @@ public sealed class SiloRestartTests
         await farm.StopSilo();
         await farm.StartSilo();
         var beat = (await farm.Farm.GetWorkers()).Single().LastBeat;
-        await WorkerFarm.Until(async () => (await farm.Farm.GetWorkers()).Single().LastBeat > beat, seconds: 60);
+        await WorkerFarm.Until(async () => (await farm.Farm.GetWorkers()).Single().LastBeat > beat);
         var after = await farm.Job(job.Id);
         Assert.Equal((JobState.Running, 1, 0), (after.State, after.Epoch, after.InfrastructureRetries));
         Assert.Equal([child], worker.Worker.VmProcesses);

@@ -121,7 +121,7 @@ public sealed class WorkerFarm : IAsyncLifetime
     public async Task<MatrixCell> Cell(string guest) => (await Farm.GetMatrix(new() { GuestId = guest })).Rows[0].Disk;
 
     /// <summary>Looks until it is so: other processes are at work.</summary>
-    public static async Task Until(Func<Task<bool>> condition, int seconds = 30)
+    public static async Task Until(Func<Task<bool>> condition, int seconds = 120)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(seconds));
         while (!await condition())

@@ -74,7 +74,7 @@ public sealed class VmHostMainTests
         }), pipe.Reader.AsStream(), new MemoryStream());
         await running.Task;
         await pipe.Writer.CompleteAsync();
-        Assert.Equal(3, await run.WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(3, await run.WaitAsync(TimeSpan.FromMinutes(2)));
     }
 
     private static async Task<(int Exit, List<VmMessage> Messages, string Text)> Run(IVmRunner runner)
