@@ -1,3 +1,4 @@
+using Farm.Assist.Tests.Native;
 namespace Farm.Assist.Tests.Fpu;
 
 /// <summary>
@@ -167,8 +168,7 @@ public sealed unsafe class FpuNativeTests(FpuNativeTests.Shared shared, ITestOut
     [MemberData(nameof(Names))]
     public void Instruction_does_what_the_host_does(string name)
     {
-        if (!HostFpu.Available)
-            Assert.Skip("The host is not x86-64 Linux: nothing to compare with.");
+        HostMemory.Require();
         output.WriteLine($"FARM_SEED={_seed}");
         FpuComparison comparison = shared.Comparison;
         comparison.Seed(unchecked((_seed * 31) + name.Sum(static c => c)));
@@ -186,8 +186,7 @@ public sealed unsafe class FpuNativeTests(FpuNativeTests.Shared shared, ITestOut
     [MemberData(nameof(TranscendentalNames))]
     public void Transcendental_is_the_hosts_but_for_the_last_place(string name)
     {
-        if (!HostFpu.Available)
-            Assert.Skip("The host is not x86-64 Linux: nothing to compare with.");
+        HostMemory.Require();
         output.WriteLine($"FARM_SEED={_seed}");
         FpuComparison comparison = shared.Comparison;
         comparison.Seed(unchecked((_seed * 31) + name.Sum(static c => c)));

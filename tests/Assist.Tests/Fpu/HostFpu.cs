@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Farm.Assist.Tests.Native;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -17,7 +18,7 @@ internal unsafe struct FpuFrame
 /// Runs one instruction on the host's processor between FXRSTOR and FXSAVE. Its memory operand is [RDX] or [RDI], which point at
 /// the frame's data; it may use RAX and RCX. Pending exceptions are not raised: nothing waits before the state is saved. x86-64 Linux only.
 /// </summary>
-internal sealed unsafe partial class HostFpu : IDisposable
+internal sealed unsafe class HostFpu : IDisposable
 {
     private const int CodeSize = 0x1000, FrameSize = 0x1000, LongestInstruction = 15;
     private readonly byte* _code;
@@ -26,12 +27,10 @@ internal sealed unsafe partial class HostFpu : IDisposable
 
     public HostFpu()
     {
-        _code = Map(CodeSize, 7);
-        _frame = (FpuFrame*)Map(FrameSize, 3);
+        _code = HostMemory.Map(null, CodeSize, executable: true);
+        _frame = (FpuFrame*)HostMemory.Map(null, FrameSize, executable: false);
         _slot = EmitThunk();
     }
-
-    public static bool Available => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64;
 
     public void Execute(ReadOnlySpan<byte> instruction, ref FpuFrame frame)
     {
@@ -45,8 +44,8 @@ internal sealed unsafe partial class HostFpu : IDisposable
 
     public void Dispose()
     {
-        _ = Unmap(_code, CodeSize);
-        _ = Unmap(_frame, FrameSize);
+        HostMemory.Unmap(_code, CodeSize);
+        HostMemory.Unmap((byte*)_frame, FrameSize);
     }
 
     private int EmitThunk()
@@ -86,18 +85,4 @@ internal sealed unsafe partial class HostFpu : IDisposable
         stream.ToArray().CopyTo(new Span<byte>(_code, CodeSize));
         return (int)(result.GetLabelRIP(slot) - (ulong)_code);
     }
-
-    private static byte* Map(nuint length, int protection)
-    {
-        void* at = MapMemory(null, length, protection, 0x22, -1, 0);
-        if ((nint)at == -1)
-            throw new InvalidOperationException($"mmap failed, errno {Marshal.GetLastPInvokeError()}.");
-        return (byte*)at;
-    }
-
-    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    private static partial void* MapMemory(void* address, nuint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
-    private static partial int Unmap(void* address, nuint length);
 }

@@ -35,10 +35,7 @@ internal sealed unsafe partial class HostLegacyProcessor : IDisposable
     public HostLegacyProcessor(int bits)
     {
         _bits = bits;
-        void* at = MapMemory((void*)(nint)Block, BlockSize, 7, 0x100022, -1, 0);
-        if ((nint)at != Block)
-            throw new InvalidOperationException($"mmap at {Block:X}h failed, errno {Marshal.GetLastPInvokeError()}.");
-        _block = (byte*)at;
+        _block = HostMemory.Map(Block, BlockSize, executable: true);
         if (bits == 16)
         {
             Describe(0, contents: 2);
@@ -49,8 +46,6 @@ internal sealed unsafe partial class HostLegacyProcessor : IDisposable
         Emit(bits, LegacyAt, EmitBefore);
         Emit(bits, AfterAt, EmitAfter);
     }
-
-    public static bool Available => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64;
 
     public byte* Memory => _block;
 
@@ -68,7 +63,7 @@ internal sealed unsafe partial class HostLegacyProcessor : IDisposable
         registers = *(LegacyRegisters*)(_block + FrameAt);
     }
 
-    public void Dispose() => _ = Unmap(_block, BlockSize);
+    public void Dispose() => HostMemory.Unmap(_block, BlockSize);
 
     private static void EmitEntry(Assembler c)
     {
@@ -149,12 +144,6 @@ internal sealed unsafe partial class HostLegacyProcessor : IDisposable
         if (SystemCall(ModifyLdt, 1, descriptor, 16) != 0)
             throw new PlatformNotSupportedException($"The kernel has no modify_ldt (errno {Marshal.GetLastPInvokeError()}).");
     }
-
-    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    private static partial void* MapMemory(void* address, nuint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
-    private static partial int Unmap(void* address, nuint length);
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     private static partial nint SystemCall(nint number, nint function, void* pointer, nint size);

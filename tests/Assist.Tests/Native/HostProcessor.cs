@@ -16,7 +16,7 @@ public unsafe struct HostRegisters
 /// Runs single 64-bit instructions on the host's processor: a thunk loads all general registers but RSP and the flags, executes the
 /// instruction and stores everything back. Owns executable memory and a data page below 2 GiB. x86-64 Linux only.
 /// </summary>
-internal sealed unsafe partial class HostProcessor : IDisposable
+internal sealed unsafe class HostProcessor : IDisposable
 {
     /// <summary>Where the data pages lie, for the host and for the guest alike.</summary>
     public const ulong DataAddress = 0x20000000;
@@ -24,22 +24,16 @@ internal sealed unsafe partial class HostProcessor : IDisposable
 
     private const int LongestInstruction = 15;
     private const int CodeSize = 0x1000;
-    private const int ReadWrite = 3, ReadWriteExecute = 7;
-    private const int PrivateAnonymous = 0x22, FixedNoReplace = 0x100000;
 
     private readonly byte* _code;
     private readonly int _slot;
 
     public HostProcessor()
     {
-        _code = Map(null, CodeSize, ReadWriteExecute, PrivateAnonymous);
-        Data = Map((void*)DataAddress, DataSize, ReadWrite, PrivateAnonymous | FixedNoReplace);
-        if ((ulong)Data != DataAddress)
-            throw new InvalidOperationException($"The host gave {(ulong)Data:X}h instead of {DataAddress:X}h.");
+        _code = HostMemory.Map(null, CodeSize, executable: true);
+        Data = HostMemory.Map(DataAddress, DataSize, executable: false);
         _slot = EmitThunk();
     }
-
-    public static bool Available => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64;
 
     /// <summary>The data pages, at <see cref="DataAddress"/>.</summary>
     public byte* Data { get; }
@@ -58,8 +52,8 @@ internal sealed unsafe partial class HostProcessor : IDisposable
 
     public void Dispose()
     {
-        _ = Unmap(_code, CodeSize);
-        _ = Unmap(Data, DataSize);
+        HostMemory.Unmap(_code, CodeSize);
+        HostMemory.Unmap(Data, DataSize);
     }
 
     private int EmitThunk()
@@ -103,18 +97,4 @@ internal sealed unsafe partial class HostProcessor : IDisposable
         stream.ToArray().CopyTo(new Span<byte>(_code, CodeSize));
         return (int)(result.GetLabelRIP(slot) - (ulong)_code);
     }
-
-    private static byte* Map(void* address, nuint length, int protection, int flags)
-    {
-        void* at = MapMemory(address, length, protection, flags, -1, 0);
-        if ((nint)at == -1)
-            throw new InvalidOperationException($"mmap failed, errno {Marshal.GetLastPInvokeError()}.");
-        return (byte*)at;
-    }
-
-    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    private static partial void* MapMemory(void* address, nuint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
-    private static partial int Unmap(void* address, nuint length);
 }

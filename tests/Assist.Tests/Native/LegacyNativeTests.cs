@@ -85,7 +85,7 @@ public sealed class LegacyNativeTests(ITestOutputHelper output)
 
     private LegacyComparison Open(int bits)
     {
-        Assert.SkipUnless(HostLegacyProcessor.Available, "The host is not x86-64 Linux: nothing to compare with.");
+        HostMemory.Require();
         output.WriteLine($"FARM_SEED={_seed}");
         try
         {
