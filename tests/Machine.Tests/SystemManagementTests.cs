@@ -27,17 +27,7 @@ public sealed class SystemManagementTests : IDisposable
     {
         File.WriteAllBytes(_floppy, Image());
         var sent = new List<byte>();
-        PcMachine machine;
-        try
-        {
-            machine = MachineBuilder.Build(new MachineOptions { Firmware = firmware, CpuModel = model, Floppies = [_floppy], Assist = strength }, new SoftHypervisor());
-        }
-        catch (Exception e) when (e is BadInputException or HostException or IOException)
-        {
-            Assert.Skip($"No firmware to boot with: {e.Message}");
-            return;
-        }
-        using (machine)
+        using (var machine = TestMachine.Build(new MachineOptions { Firmware = firmware, CpuModel = model, Floppies = [_floppy], Assist = strength }))
         {
             bool started = false;
             machine.DebugSink = value =>
@@ -89,13 +79,7 @@ public sealed class SystemManagementTests : IDisposable
         a.Label(ref stop);
         a.hlt();
         a.jmp(stop);
-        using var stream = new MemoryStream();
-        a.Assemble(new StreamCodeWriter(stream), 0x7C00);
-        byte[] image = new byte[1440 * 1024];
-        stream.ToArray().CopyTo(image, 0);
-        image[510] = 0x55;
-        image[511] = 0xAA;
-        return image;
+        return TestMachine.BootFloppy(a);
     }
 
     private static void SendSciEnable(Assembler a)

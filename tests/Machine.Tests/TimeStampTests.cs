@@ -37,17 +37,7 @@ public sealed class TimeStampTests : IDisposable
     {
         File.WriteAllBytes(_floppy, Image(code));
         var sent = new List<byte>();
-        PcMachine machine;
-        try
-        {
-            machine = MachineBuilder.Build(new MachineOptions { Floppies = [_floppy], Assist = strength }, new SoftHypervisor());
-        }
-        catch (Exception e) when (e is BadInputException or HostException or IOException)
-        {
-            Assert.Skip($"No firmware to boot with: {e.Message}");
-            return 0;
-        }
-        using (machine)
+        using (var machine = TestMachine.Build(new MachineOptions { Floppies = [_floppy], Assist = strength }))
         {
             bool started = false;
             machine.DebugSink = value =>
@@ -106,12 +96,6 @@ public sealed class TimeStampTests : IDisposable
         a.Label(ref stop);
         a.hlt();
         a.jmp(stop);
-        using var stream = new MemoryStream();
-        a.Assemble(new StreamCodeWriter(stream), 0x7C00);
-        byte[] image = new byte[1440 * 1024];
-        stream.ToArray().CopyTo(image, 0);
-        image[510] = 0x55;
-        image[511] = 0xAA;
-        return image;
+        return TestMachine.BootFloppy(a);
     }
 }

@@ -55,18 +55,8 @@ public sealed class DivergenceTests : IDisposable
         Assert.Contains("unsupported opcode", report.Describe(), StringComparison.Ordinal);
     }
 
-    private DivergenceReport Find(BootRequest first, BootRequest second)
-    {
-        try
-        {
-            return DivergenceReport.Find(new("a", first), new("b", second), _folder.FullName, [], TestContext.Current.CancellationToken);
-        }
-        catch (Exception e) when (e is BadInputException or HostException or IOException)
-        {
-            Assert.Skip($"No firmware to boot with: {e.Message}");
-            throw;
-        }
-    }
+    private DivergenceReport Find(BootRequest first, BootRequest second) =>
+        TestMachine.OrSkip(() => DivergenceReport.Find(new("a", first), new("b", second), _folder.FullName, [], TestContext.Current.CancellationToken));
 
     private BootRequest Request(AssistStrength strength, byte[] image, int memory = 16)
     {

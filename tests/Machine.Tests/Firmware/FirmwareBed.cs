@@ -28,21 +28,14 @@ internal static class FirmwareBed
 
     public static BootSession Session(MachineOptions machine, ReadOnlySpan<ScriptStep> steps)
     {
-        try
+        var request = new BootRequest
         {
-            return new BootSession(new BootRequest
-            {
-                Machine = machine,
-                Backend = "soft",
-                Script = new GuestScript { Steps = [.. steps] },
-                GuestTimeout = TimeSpan.FromSeconds(40),
-            });
-        }
-        catch (Exception e) when (e is HostException or Farm.Firmware.FirmwareException)
-        {
-            Assert.Skip($"No firmware to boot with: {e.Message}");
-            throw;
-        }
+            Machine = machine,
+            Backend = "soft",
+            Script = new GuestScript { Steps = [.. steps] },
+            GuestTimeout = TimeSpan.FromSeconds(40),
+        };
+        return TestMachine.OrSkip(() => new BootSession(request));
     }
 
     /// <summary>A machine that starts quickly: real-mode code runs by itself.</summary>

@@ -123,34 +123,21 @@ internal sealed partial class FuzzMachine : IDisposable
         _folder.Dispose();
     }
 
-    private PcMachine Build()
+    private PcMachine Build() => TestMachine.Build(new MachineOptions
     {
-        try
-        {
-            return MachineBuilder.Build(
-                new MachineOptions
-                {
-                    MemoryMiB = MemoryMiB,
-                    Assist = (AssistStrength)_random.Next(3),
-                    Firmware = _random.Next(2) == 0 ? "bochs" : "seabios",
-                    Vgabios = _random.Next(2) == 0 ? "std" : "cirrus",
-                    CpuModel = _random.Next(2) == 0 ? "p3" : "x86-64",
-                    Vcpus = _random.Next(1, 4),
-                    Floppies = _random.Next(3) == 0 ? [null, _floppies[1]] : [_floppies[2 * _random.Next(2)], _floppies[1]],
-                    Disks = [_folder.Sparse("small.img", 20 << 20), _folder.Sparse("large.img", 200L << 30)],
-                    Cdroms = [_random.Next(3) == 0 ? null : _iso],
-                    VirtioDisks = [_folder.Sparse("virtio.img", 4 << 20)],
-                    Nics = Nics(),
-                    WriteThrough = _random.Next(4) == 0,
-                },
-                new SoftHypervisor());
-        }
-        catch (Exception e) when (e is HostException or Farm.Firmware.FirmwareException)
-        {
-            Assert.Skip($"No firmware to build a machine with: {e.Message}");
-            throw;
-        }
-    }
+        MemoryMiB = MemoryMiB,
+        Assist = (AssistStrength)_random.Next(3),
+        Firmware = _random.Next(2) == 0 ? "bochs" : "seabios",
+        Vgabios = _random.Next(2) == 0 ? "std" : "cirrus",
+        CpuModel = _random.Next(2) == 0 ? "p3" : "x86-64",
+        Vcpus = _random.Next(1, 4),
+        Floppies = _random.Next(3) == 0 ? [null, _floppies[1]] : [_floppies[2 * _random.Next(2)], _floppies[1]],
+        Disks = [_folder.Sparse("small.img", 20 << 20), _folder.Sparse("large.img", 200L << 30)],
+        Cdroms = [_random.Next(3) == 0 ? null : _iso],
+        VirtioDisks = [_folder.Sparse("virtio.img", 4 << 20)],
+        Nics = Nics(),
+        WriteThrough = _random.Next(4) == 0,
+    });
 
     private uint In(ushort port, int size)
     {

@@ -43,17 +43,7 @@ public sealed class HostileCodeTests
     /// <summary>What became of the machine: end, instructions, memory, screen.</summary>
     private static string Run(MachineOptions options, HostileCode code)
     {
-        PcMachine machine;
-        try
-        {
-            machine = MachineBuilder.Build(options, new SoftHypervisor());
-        }
-        catch (Exception e) when (e is HostException or Farm.Firmware.FirmwareException)
-        {
-            Assert.Skip($"No firmware to build a machine with: {e.Message}");
-            throw;
-        }
-        using (machine)
+        using (var machine = TestMachine.Build(options))
         {
             machine.Memory.Write(0, code.Ram.AsSpan(0, 0xA0000));
             machine.Memory.Write(0x100000, code.Ram.AsSpan(0x100000));
