@@ -249,6 +249,23 @@ public sealed unsafe class WhpTests : IDisposable
     }
 
     [Fact]
+    public void Performance_counters_that_RDPMC_would_not_read_are_not_there()
+    {
+        using var bed = NewBed();
+        Handler(bed, Vectors.GP);
+        bed.Program(c =>
+        {
+            c.mov(ecx, 0x186);
+            c.xor(eax, eax);
+            c.xor(edx, edx);
+            c.wrmsr();
+            c.mov(__byte_ptr[0x604], 1);
+        });
+        Assert.Equal(Halted, bed.Run());
+        Assert.Equal((Vectors.GP, 0), (bed.Ram[0x600], bed.Ram[0x604]));
+    }
+
+    [Fact]
     public void CPUID_shows_the_model_not_the_host()
     {
         using var bed = NewBed();

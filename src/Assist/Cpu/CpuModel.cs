@@ -46,6 +46,7 @@ public sealed partial record CpuModel
         Stepping = 3,
         Features = PentiumIII,
         MaxLeaf = 2,
+        PerformanceCounters = true,
     };
 
     /// <summary>Pentium 4 (Northwood): p3 and SSE2.</summary>
@@ -99,6 +100,9 @@ public sealed partial record CpuModel
 
     /// <summary>Highest extended leaf; 0: the model has none.</summary>
     public uint MaxExtendedLeaf { get; init; }
+
+    /// <summary>P6's two performance counters, their event selects and RDPMC. They never count.</summary>
+    public bool PerformanceCounters { get; init; }
 
     /// <summary>CPUID leaf 1 EAX.</summary>
     public uint Signature => (uint)((Math.Min(Family, 15) << 8) | ((Math.Max(Family, 15) - 15) << 20) | ((Model & 15) << 4) | ((Model >> 4) << 16) | Stepping);

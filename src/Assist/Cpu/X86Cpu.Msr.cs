@@ -150,8 +150,8 @@ public sealed unsafe partial class X86Cpu
         // Platform id, EBL_CR_POWERON, microcode update trigger and signature
         0x17 or 0x2A or 0x79 or 0x8B => Model.Family >= 6,
 
-        // Performance counters and event selects of P6
-        0xC1 or 0xC2 or 0x186 or 0x187 => Model.Family == 6,
+        // Performance counters and event selects
+        0xC1 or 0xC2 or 0x186 or 0x187 => Model.PerformanceCounters,
 
         // BBL_CR_CTL and its neighbours: the second-level cache of P6
         >= 0x88 and <= 0x8A or >= 0x116 and <= 0x11E => Model.Family == 6,

@@ -73,7 +73,7 @@ internal static unsafe class Identification
     private static void Rdpmc(X86Cpu cpu, Op* op)
     {
         bool allowed = cpu.Cpl == 0 || (cpu.State->Cr4 & ControlRegisters.Cr4PCE) != 0;
-        if (!allowed || cpu.Model.Family != 6 || cpu.Reg<uint>(Ecx) > 1)
+        if (!allowed || !cpu.Model.PerformanceCounters || cpu.Reg<uint>(Ecx) > 1)
             throw cpu.Fault(Vectors.GP, 0);
         SetPair(cpu, cpu.ReadMsr(0xC1 + cpu.Reg<uint>(Ecx)));
     }

@@ -66,7 +66,10 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
     /// <summary>MSR accesses that exit: what the platform does not know, and what concerns the machine's local APIC.</summary>
     public ulong WantedMsrExits => MsrExits & (WhvBits.MsrsUnhandled | WhvBits.MsrsApicBaseWrite);
 
-    /// <summary>The model, cut to what this host's processor has. What every 64-bit processor has is not asked for.</summary>
+    /// <summary>
+    /// The model, cut to what this host's processor has. What every 64-bit processor has is not asked for. Performance counters go: the
+    /// processor itself refuses RDPMC, which a guest believes in that finds their MSRs.
+    /// </summary>
     public CpuModel Cut(CpuModel model)
     {
         var missing = CpuFeatures2.None;
@@ -81,6 +84,6 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
                 missing |= feature;
         }
         var features = (ProcessorFeatures & WhvBits.ProcessorRdtscp) != 0 ? model.Features : model.Features & ~CpuFeatures.Rdtscp;
-        return model with { Features = features, Features2 = model.Features2 & ~missing };
+        return model with { Features = features, Features2 = model.Features2 & ~missing, PerformanceCounters = false };
     }
 }
