@@ -131,7 +131,7 @@ public static class MachineBuilder
 
         // SMI# goes to the bootstrap processor, the only one whose SMBASE the BIOSes move.
         doors[0].SystemManagement = active => bridge.SystemManagement = active;
-        if (hypervisor.Capabilities.SystemManagement)
+        if (hypervisor.Capabilities.SystemManagement && options.SystemManagement)
             system.SmiRequested = () => pins[0].Execution?.RaiseSmi();
         pci.Add(0, 0, bridge);
         pci.Add(1, 0, piix3);

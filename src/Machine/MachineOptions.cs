@@ -47,6 +47,9 @@ public sealed record MachineOptions
     /// <summary>Instructions (Iced code names) that the assist is to refuse beside its own gaps.</summary>
     public IReadOnlyList<string> Refuse { get; init; } = [];
 
+    /// <summary>False: no SMI# even where the backend has system management mode; the BIOS finds it set up, as on the backends without.</summary>
+    public bool SystemManagement { get; init; } = true;
+
     public int Vcpus { get; init; } = 1;
 
     /// <summary>Network cards, each with a network of its own; none unless the guest asks for one.</summary>

@@ -18,14 +18,19 @@ internal static class ListCommands
 
         yield return Verb("workers", "Lists the workers.", (farm, cancel) => farm.GetWorkers(cancel), workers =>
         {
-            var table = Output.Table("Worker", "State", "Busy", "Backends", "Firmware", "Media", "Last beat", "");
+            var table = Output.Table("Worker", "State", "Busy", "Backends", "Firmware", "Memory", "Media", "Last beat", "");
             foreach (var worker in workers)
             {
                 table.AddRow(
                     Markup.Escape(worker.Id), Output.Words<Contracts.Workers.WorkerState>(worker.State), $"{worker.Busy}/{worker.Slots}", string.Join(' ', worker.Capabilities.Backends).ToLowerInvariant(),
-                    string.Join(' ', worker.Capabilities.Firmware).ToLowerInvariant(), worker.Media.Count.ToString(CultureInfo.InvariantCulture), Output.When(worker.LastBeat), Markup.Escape(worker.Note));
+                    string.Join(' ', worker.Capabilities.Firmware).ToLowerInvariant(), $"{worker.Capabilities.MemoryMiB} MiB", worker.Media.Count.ToString(CultureInfo.InvariantCulture), Output.When(worker.LastBeat), Markup.Escape(worker.Note));
             }
             Output.Write(table);
+            foreach (var worker in workers.Where(worker => worker.State is not (Contracts.Workers.WorkerState.Dead or Contracts.Workers.WorkerState.Offline)))
+            {
+                foreach (string missing in worker.Capabilities.Missing)
+                    Console.Out.WriteLine($"{worker.Id} does not offer {missing}");
+            }
         });
 
         yield return Verb("guests", "Lists the catalogue.", (farm, cancel) => farm.GetGuests(cancel), guests =>

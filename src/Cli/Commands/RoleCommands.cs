@@ -63,7 +63,7 @@ internal static class RoleCommands
         CheckFolders(media);
         var usable = offered.Length > 0 ? [.. offered.Distinct().Select(Backends.Choose)] : Backends.All.Where(backend => backend.Unavailable is null);
         var here = usable.Select(backend => Enum.Parse<Backend>(backend.Name, ignoreCase: true)).ToList();
-        var missing = Backends.All.Where(backend => backend.Unavailable is not null).Select(backend => $"{backend.Name}: {backend.Unavailable}").ToList();
+        var missing = Backends.All.Where(backend => backend.Unavailable is not null && backend.Name == (OperatingSystem.IsWindows() ? "whp" : "kvm")).Select(backend => $"{backend.Name}: {backend.Unavailable}").ToList();
         var options = new WorkerOptions
         {
             Capabilities = WorkerHost.Describe(here, [FirmwareSet.Bochs, FirmwareSet.Seabios], missing),
@@ -144,6 +144,9 @@ internal static class RoleCommands
         var options = WorkerOptions(parsed);
         if (parsed.GetValue(FarmConnection.Server) is not null)
             options = options with { ApiUrl = FarmConnection.Address(parsed) };
+        Console.Error.WriteLine($"farm: worker {options.Id} offers {string.Join(", ", options.Capabilities.Backends).ToLowerInvariant()}");
+        foreach (string missing in options.Capabilities.Missing)
+            Console.Error.WriteLine($"farm: not offered: {missing}");
         using var host = WorkerHost.CreateHost(
             options,
             new WorkerConnection { Gateways = gateways, ConnectionString = parsed.GetValue(Postgres) });

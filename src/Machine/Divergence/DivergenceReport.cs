@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 using Farm.Machine.Boot;
+using Farm.Machine.Hypervisors;
 
 namespace Farm.Machine.Divergence;
 
@@ -27,11 +28,17 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
     /// <param name="ignored">Lines of text screens to leave out.</param>
     public static DivergenceReport Find(RunToCompare first, RunToCompare second, string folder, IReadOnlyList<Regex> ignored, CancellationToken cancel)
     {
+        // What one backend lacks is taken from the other: not the guest's doing.
+        bool systemManagement = Backends.Choose(first.Request.Backend).Capabilities.SystemManagement && Backends.Choose(second.Request.Backend).Capabilities.SystemManagement;
+        first = Without(first);
+        second = Without(second);
         var names = new TraceNames();
         string fileA = Path.Combine(folder, "a.trace"), fileB = Path.Combine(folder, "b.trace");
         var a = GuestTrace.Record(first.Stack, first.Request, first.Media, fileA, names, cancel);
         var b = GuestTrace.Record(second.Stack, second.Request, second.Media, fileB, names, cancel);
         return new(a, b, new TraceComparer(fileA, fileB, names).Compare(), new ScreenComparison(ignored).Compare(a.Screens, b.Screens));
+
+        RunToCompare Without(RunToCompare run) => run with { Request = run.Request with { Machine = run.Request.Machine with { SystemManagement = systemManagement } } };
     }
 
     /// <summary>For the terminal: the first difference with what surrounds it, and what else differs.</summary>
@@ -66,7 +73,7 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
     }
 
     private static string Instructions(TracedRun run) =>
-        run.Report.Instructions == 0 ? "instructions not counted" : string.Create(CultureInfo.InvariantCulture, $"{run.Report.Instructions} instructions");
+        run.Report.ClockMode == "host" ? "instructions not counted" : string.Create(CultureInfo.InvariantCulture, $"{run.Report.Instructions} instructions");
 
     /// <summary>How often each device was polled and so on, which was not compared.</summary>
     private void DescribeLeftOut(StringBuilder text)

@@ -15,10 +15,12 @@ internal sealed class TraceNoise
     public bool Keep(string device, ushort port, ref uint value, bool write, out ulong address)
     {
         address = port;
-        if (write && port is 0x3F2 or 0x372)
+        if (port is 0x3F2 or 0x372)
         {
             // The BIOS's tick handler turns the motor off some time after the last access.
             value &= 0x0F;
+            if (!write)
+                return true;
             bool changed = _driveSelect.GetValueOrDefault(port, uint.MaxValue) != value;
             _driveSelect[port] = value;
             return changed;

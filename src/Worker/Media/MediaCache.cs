@@ -32,6 +32,9 @@ public sealed class MediaCache : IDisposable
     /// <summary>A farm that sends nothing for this long is given up.</summary>
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
+    /// <summary>A partial download that nobody has written to for this long belongs to a killed worker.</summary>
+    private static readonly TimeSpan s_abandoned = TimeSpan.FromHours(1);
+
     /// <summary>Disk that a download must leave free.</summary>
     private const long SpareBytes = 512L << 20;
 
@@ -161,7 +164,8 @@ public sealed class MediaCache : IDisposable
     {
         Directory.CreateDirectory(_folder);
         MakeRoom(size);
-        string part = Path.Combine(_folder, digest + Partial);
+        // other workers of this machine may have the same folder
+        string part = Path.Combine(_folder, $"{digest}-{Guid.NewGuid():N}{Partial}");
         try
         {
             using var patience = new CancellationTokenSource(s_patience, _time);
@@ -216,6 +220,8 @@ public sealed class MediaCache : IDisposable
     /// <summary>Deletes what was not used for the longest until there is room.</summary>
     private void MakeRoom(long size)
     {
+        foreach (var left in new DirectoryInfo(_folder).EnumerateFiles("*" + Partial).Where(file => _time.GetUtcNow() - file.LastWriteTimeUtc > s_abandoned))
+            left.Delete();
         if (size > _quota)
             throw new MediaFetchException($"its {size >> 20} MiB are more than the {_quota >> 20} MiB that this worker keeps of fetched media (--media-cache).");
         var files = new DirectoryInfo(_folder).EnumerateFiles("*.img").OrderBy(file => file.LastAccessTimeUtc).ToList();
