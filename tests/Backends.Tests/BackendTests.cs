@@ -26,7 +26,7 @@ public abstract partial class BackendTests
             "kvm: /dev/kvm is there, but the processor shows neither vmx nor svm: a paravirtual KVM, which emulates what is below long mode. FARM_NEED_KVM=1 tests it all the same.");
     }
 
-    private Bed NewBed(AssistStrength strength = AssistStrength.Native)
+    protected Bed NewBed(AssistStrength strength = AssistStrength.Native)
     {
         Need(Hypervisor);
         return new Bed(Hypervisor, strength, LocalApics && strength == AssistStrength.Native);
@@ -41,6 +41,26 @@ public sealed class SoftBackendTests : BackendTests
 public sealed class KvmBackendTests : BackendTests
 {
     protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "kvm");
+
+    /// <summary>The assist takes the guest over and hands it back within the same run of the machine's, which that kick has to end.</summary>
+    [Fact]
+    public void A_kick_that_comes_as_the_guest_leaves_protected_mode_is_not_lost()
+    {
+        using var bed = NewBed(AssistStrength.Vm86);
+        bed.Assemble(Bed.CodeAt, Bed.CodeAt, 32, static code => code.db(0xEB, 0xFE), halt: false);
+        bed.EnterReal(0x1000, 0);
+        bed.Vcpu.Kick();
+        Assert.Equal(VcpuExitReason.RealModeEntered, bed.Vcpu.Run(1000).Reason);
+        bed.EnterFlat(Bed.CodeAt);
+        bool late = false;
+        using var guard = new Timer(_ =>
+        {
+            late = true;
+            bed.Vcpu.Kick();
+        }, null, TimeSpan.FromMinutes(1), Timeout.InfiniteTimeSpan);
+        Assert.Equal(VcpuExitReason.Kicked, bed.Vcpu.Run(1000).Reason);
+        Assert.False(late, "the kick was lost");
+    }
 }
 
 /// <summary>The real platform: these run on Windows only.</summary>

@@ -10,6 +10,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
 {
     private const byte FromKick = 1, Completing = 4;
     private const int ImmediateShift = 8;
+    private const int Kicks = (FromKick | KickSignal.FromTimer) << ImmediateShift;
 
     /// <summary>How long a run lasts, in nanoseconds, whose timer had fired before it began.</summary>
     private const long ShortestRun = 200_000;
@@ -80,9 +81,13 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             Entered();
             if (result == -LibC.EINTR || result == -LibC.EAGAIN)
             {
-                if (!TakeKick())
+                if (!KickPending)
                     continue;
-                return LeftProtectedMode ? new(VcpuExitReason.RealModeEntered) : new(VcpuExitReason.Kicked);
+                // Whoever takes the guest over hands it back within the same run: the kick stays for that.
+                if (LeftProtectedMode)
+                    return new(VcpuExitReason.RealModeEntered);
+                Interlocked.And(ref _run->Head, ~Kicks);
+                return new(VcpuExitReason.Kicked);
             }
             if (result < 0)
                 throw new HostException($"KVM: KVM_RUN failed: {KvmFile.Describe(-result)}{(changed ? " (after a change of its registers)" : "")}.");
@@ -166,8 +171,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             KickSignal.SetTimer(_timer, ShortestRun);
     }
 
-    private bool TakeKick() =>
-        ((Interlocked.And(ref _run->Head, ~((FromKick | KickSignal.FromTimer) << ImmediateShift)) >> ImmediateShift) & (FromKick | KickSignal.FromTimer)) != 0;
+    private bool KickPending => (Volatile.Read(ref _run->Head) & Kicks) != 0;
 
     /// <summary>Injects the pending external interrupt, or asks for an exit as soon as the guest can take it.</summary>
     private void OfferInterrupt()
