@@ -24,6 +24,9 @@ public sealed class PcMachine : IDisposable
     private readonly KeyPolling _polling;
     private bool _running;
 
+    /// <summary>Guest time at which the present run ends at the latest.</summary>
+    private long _until;
+
     /// <summary>Guest time for which the program may be taken to be idle.</summary>
     private long _wait;
 
@@ -58,7 +61,7 @@ public sealed class PcMachine : IDisposable
         parts.Clock.DeadlineChanged = deadline =>
         {
             if (_running)
-                Parts.Processors.LimitTo(Time.BudgetUntil(deadline));
+                Parts.Processors.LimitTo(Time.BudgetUntil(Math.Min(deadline, _until)));
         };
         if (Time is InstructionTime time)
         {
@@ -150,6 +153,9 @@ public sealed class PcMachine : IDisposable
     /// <summary>Of these, executed by the vCPUs themselves in real mode.</summary>
     public ulong RealModeInstructions => Parts.Processors.RealModeInstructions;
 
+    /// <summary>CS:IP and mode of the processor whose turn it is, for messages.</summary>
+    public string Where => Parts.Processors.Current.Where();
+
     /// <summary>Runs until guest time <paramref name="until"/>, or until the machine has ended or <paramref name="cancel"/> is set.</summary>
     public void Run(long until, CancellationToken cancel = default)
     {
@@ -223,6 +229,7 @@ public sealed class PcMachine : IDisposable
     private void Step(long deadline)
     {
         _running = true;
+        _until = deadline;
         var exit = Parts.Processors.Run(Time.BudgetUntil(deadline));
         _running = false;
         switch (exit.Reason)
@@ -231,10 +238,10 @@ public sealed class PcMachine : IDisposable
                 Idle(deadline);
                 break;
             case VcpuExitReason.Shutdown:
-                End ??= new(MachineEndKind.TripleFault, $"triple fault at {Parts.Processors.Current.Where()}");
+                End ??= new(MachineEndKind.TripleFault, $"triple fault at {Where}");
                 break;
             case VcpuExitReason.EmulationFailure:
-                End ??= new(MachineEndKind.UnsupportedOpcode, $"unsupported opcode {Convert.ToHexString(exit.Bytes ?? [])} at {Parts.Processors.Current.Where()}");
+                End ??= new(MachineEndKind.UnsupportedOpcode, $"unsupported opcode {Convert.ToHexString(exit.Bytes ?? [])} at {Where}");
                 break;
             case VcpuExitReason.Budget:
             case VcpuExitReason.Stopped:
@@ -251,12 +258,12 @@ public sealed class PcMachine : IDisposable
     {
         if (!Parts.Processors.CanBeWoken)
         {
-            End ??= new(MachineEndKind.Hang, string.Create(CultureInfo.InvariantCulture, $"HLT with IF=0 at {Parts.Processors.Current.Where()}"));
+            End ??= new(MachineEndKind.Hang, string.Create(CultureInfo.InvariantCulture, $"HLT with IF=0 at {Where}"));
             return;
         }
         if (deadline == long.MaxValue)
         {
-            End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Parts.Processors.Current.Where()}");
+            End ??= new(MachineEndKind.Hang, $"HLT with nothing that could wake it at {Where}");
             return;
         }
         PassUntil(deadline);

@@ -11,6 +11,9 @@ public sealed record BootRequest
     /// <summary>What to expect, type, insert...; an empty script waits for the guest to power off.</summary>
     public required GuestScript Script { get; init; }
 
+    /// <summary>See <see cref="ScriptRunner.Settle"/>.</summary>
+    public TimeSpan Settle { get; init; }
+
     /// <summary>Limit in host time; null: none.</summary>
     public TimeSpan? HostTimeout { get; init; }
 

@@ -14,6 +14,9 @@ public sealed class BootSession : IDisposable
     /// <summary>Guest time between two looks at where the guest executes; each costs an exit where time is the host's.</summary>
     private long SampleEvery => _virtualTime ? 1_000_000 : 20_000_000;
 
+    /// <summary>Guest time without a look, at the most.</summary>
+    private const long LongestPause = 1_000_000_000;
+
     private readonly BootRequest _request;
     private readonly PcMachine _machine;
     private readonly IncrementalHash _serialHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -86,7 +89,7 @@ public sealed class BootSession : IDisposable
         _host.Start();
         _slice = SampleEvery;
         var target = new MachineScriptTarget(_machine, _phases, Media);
-        var script = Script = new ScriptRunner(_request.Script, target) { OnStepMet = Note };
+        var script = Script = new ScriptRunner(_request.Script, target) { OnStepMet = Note, Settle = _request.Settle };
         using var hostLimit = new CancellationTokenSource();
         if (_request.HostTimeout is { } limit)
             hostLimit.CancelAfter(limit);
@@ -174,8 +177,11 @@ public sealed class BootSession : IDisposable
         }
     }
 
-    /// <summary>Where guest time is the host's: the next look that leaves the guest nine tenths of it.</summary>
-    private long Earliest(TimeSpan cost) => _virtualTime ? 0 : _machine.Time.Now + (long)(cost.TotalMilliseconds * 9_000_000);
+    /// <summary>
+    /// Where guest time is the host's: the next look that leaves the guest nine tenths of it. One look that took seconds (the first one is
+    /// compiled) does not make the run blind for a minute.
+    /// </summary>
+    private long Earliest(TimeSpan cost) => _virtualTime ? 0 : _machine.Time.Now + Math.Min((long)(cost.TotalMilliseconds * 9_000_000), LongestPause);
 
     private unsafe StallSample Sample()
     {

@@ -28,6 +28,9 @@ public sealed class ScriptRunner
     private const long GraphicsInterval = 100_000_000;
     private const int FailOverlap = 4096;
 
+    /// <summary>A screen that never stands still is waited for so many times as long.</summary>
+    private const int MostSettling = 10;
+
     private readonly GuestScript _script;
     private readonly IScriptTarget _target;
     private readonly FreshScreen _screen = new();
@@ -44,6 +47,10 @@ public sealed class ScriptRunner
     private (long Screen, long Serial) _checked;
     private ulong _regionHash;
     private bool _poweredOff;
+
+    /// <summary>Guest time at which the text on the screen was last seen to change, and at which the step under way was met (-1: it is not).</summary>
+    private long _changed;
+    private long _met = -1;
 
     public ScriptRunner(GuestScript script, IScriptTarget target)
     {
@@ -68,6 +75,12 @@ public sealed class ScriptRunner
     /// <summary>Guest time at which <see cref="Poll"/> wants to be called next.</summary>
     public long NextPoll { get; private set; }
 
+    /// <summary>
+    /// How long the text on the screen has to stand still, in guest time, after an expectation came true before the script goes on (at most
+    /// ten times as long): so that what two runs show at a step can be compared.
+    /// </summary>
+    public TimeSpan Settle { get; init; }
+
     /// <summary>Called when a step is met.</summary>
     public Action<ScriptStep>? OnStepMet { get; set; }
 
@@ -86,10 +99,11 @@ public sealed class ScriptRunner
         Observe();
         if (!Failed())
         {
-            while (Status == ScriptStatus.Running && CurrentStep is { } step && Advance(step))
+            while (Status == ScriptStatus.Running && CurrentStep is { } step && (_met >= 0 || Advance(step)) && Settled(step))
             {
                 StepsDone++;
                 _stepEntered = false;
+                _met = -1;
                 OnStepMet?.Invoke(step);
             }
             if (Status == ScriptStatus.Running && CurrentStep is null && (_script.Steps.Count > 0 || _poweredOff))
@@ -153,7 +167,20 @@ public sealed class ScriptRunner
         _observed = true;
         _stamp = stamp;
         _screenVersion++;
+        string before = _screen.Text;
         _screen.Observe(_graphics ? null : _target.ReadText());
+        if (_screen.Text != before)
+            _changed = _target.GuestTime;
+    }
+
+    private bool Settled(ScriptStep step)
+    {
+        if (Settle == TimeSpan.Zero || _poweredOff || Status != ScriptStatus.Running || step is not (ExpectStep or ExpectGraphicsStep or ExpectRegionStep))
+            return true;
+        long now = _target.GuestTime, still = Nanoseconds(Settle);
+        if (_met < 0)
+            _met = now;
+        return now - Math.Max(_met, _changed) >= still || now - _met >= MostSettling * still;
     }
 
     private bool Failed()
@@ -271,7 +298,7 @@ public sealed class ScriptRunner
         if (Status != ScriptStatus.Running)
             return;
         long now = _target.GuestTime;
-        if (CurrentStep is { } step && step is not WaitStep && (step.Timeout ?? _script.StepTime) is { } timeout && now - _stepStart >= Nanoseconds(timeout))
+        if (_met < 0 && CurrentStep is { } step && step is not WaitStep && (step.Timeout ?? _script.StepTime) is { } timeout && now - _stepStart >= Nanoseconds(timeout))
             End(ScriptStatus.TimedOut, $"{Seconds(timeout)} of guest time have passed. {Explain()}");
         else if (_script.GuestTime is { } limit && now >= Nanoseconds(limit))
             End(ScriptStatus.TimedOut, $"The script's limit of {Seconds(limit)} of guest time is reached. {Explain()}");

@@ -53,6 +53,35 @@ public sealed class ScriptRunnerTests
     }
 
     [Fact]
+    public void Goes_on_when_the_screen_has_stood_still_if_it_is_to_settle()
+    {
+        var runner = new ScriptRunner(GuestScript.Parse("steps:\n- expect: menu\n", "test.yaml"), _guest) { Settle = TimeSpan.FromSeconds(1) };
+        _guest.Show(0, "menu");
+        Assert.Equal(ScriptStatus.Running, _guest.Run(runner, 0.9));
+        _guest.Show(1, "first entry");
+        Assert.Equal(ScriptStatus.Running, _guest.Run(runner, 0.9));
+
+        // Written again as it stands: nothing to see.
+        _guest.Show(1, "first entry");
+
+        Assert.Equal(ScriptStatus.Passed, _guest.Run(runner, 0.2));
+    }
+
+    [Fact]
+    public void Goes_on_from_a_screen_that_never_stands_still_after_ten_times_as_long()
+    {
+        var runner = new ScriptRunner(GuestScript.Parse("limits:\n  step-seconds: 3\nsteps:\n- expect: Pass\n", "test.yaml"), _guest) { Settle = TimeSpan.FromSeconds(1) };
+        _guest.Show(0, "Pass");
+        for (int i = 0; i < 99; i++)
+        {
+            _guest.Show(1, $"{i} %");
+            Assert.Equal(ScriptStatus.Running, _guest.Run(runner, 0.1));
+        }
+
+        Assert.Equal(ScriptStatus.Passed, _guest.Run(runner, 0.2));
+    }
+
+    [Fact]
     public void The_prompt_that_stood_there_before_typing_does_not_answer_for_the_next_one()
     {
         var runner = Start("- expect: 'A:\\\\>'\n- type: \"ver\\n\"\n- expect: 'A:\\\\>'");
