@@ -21,9 +21,10 @@ if [ -n "$guests" ]; then
 fi
 
 cat >"$out/inside" <<SH
-guests='$guests' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests}" PATH='$PATH'
+guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests}" PATH='$PATH'
 SH
 cat >>"$out/inside" <<'SH'
+[ -z "$patience" ] || export FARM_TEST_PATIENCE=$patience
 export FARM_ROOT=$root FARM_NEED_KVM=1 DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_TieredPGO=0 DOTNET_gcServer=0
 cd /tmp/out
 passed=0 failed=0 skipped=0

@@ -71,7 +71,7 @@ timeout --foreground "$limit" qemu-system-x86_64 -nodefaults -no-reboot -machine
     -kernel "$cache/vmlinuz" -initrd "$initrd" -append "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off" \
     -fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=host,mount_tag=host \
     -fsdev "local,id=out,path=$out,security_model=none" -device virtio-9p-pci,fsdev=out,mount_tag=out \
-    -display none -serial stdio -monitor none -netdev "$network" -device virtio-net-pci,netdev=n0 </dev/null |
+    -display none -serial stdio -monitor "${FARM_KVM_MONITOR:-none}" -netdev "$network" -device virtio-net-pci,netdev=n0 </dev/null |
     stdbuf -o0 tr -d '\r' | tee "$work/console" | grep --line-buffered -vE '^nested-kvm: exit|reboot: Power down'
 code=${PIPESTATUS[0]}
 set -e

@@ -17,8 +17,23 @@ internal static class GuestRun
     /// The report; the test is skipped when a medium is missing. With FARM_TEST_RESULTS set, report and screen are kept in that folder,
     /// named by guest, kind, strength and firmware.
     /// </summary>
-    /// <param name="patience">Stretches the plan's limit in guest time, where that is the time of a slow host.</param>
-    public static async Task<BootReport> Run(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware, Backend backend = Backend.Soft, double patience = 1)
+    public static Task<BootReport> Run(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware) =>
+        Run(guest, kind, new StackSpec { Backend = Backend.Soft, Assist = assist, Firmware = firmware },
+            static job => new MachineRunner().Run(job, new Deaf(), TestContext.Current.CancellationToken));
+
+    /// <summary>Runs it by hand, with what a worker's child process hands to its machine.</summary>
+    /// <param name="change">What is to be different.</param>
+    /// <param name="poll">Called every few milliseconds of guest time.</param>
+    public static Task<BootReport> Run(string guest, JobKind kind, StackSpec stack, Func<BootRequest, BootRequest> change, Action<BootSession> poll) =>
+        Run(guest, kind, stack, job => Task.Run(() =>
+        {
+            using var session = new BootSession(change(MachineRunner.Request(job))) { Media = name => job.Media.GetValueOrDefault(name), OnPoll = poll };
+            var report = session.Run(TestContext.Current.CancellationToken);
+            File.WriteAllText(Path.Combine(job.Folder, "report.json"), report.ToJson());
+            File.WriteAllBytes(Path.Combine(job.Folder, "screen.png"), session.Screenshot());
+        }));
+
+    private static async Task<BootReport> Run(string guest, JobKind kind, StackSpec stack, Func<VmJob, Task> run)
     {
         var entry = Catalogue.Value.Single(known => known.Guest.Id == guest);
         var plan = entry.Plans.Single(known => known.Kind == kind);
@@ -28,16 +43,8 @@ internal static class GuestRun
         var folder = Directory.CreateTempSubdirectory("farm-guest-");
         try
         {
-            await new MachineRunner().Run(new VmJob
-            {
-                JobId = 1,
-                RunId = 1,
-                Plan = plan with { GuestLimitSeconds = plan.GuestLimitSeconds * patience },
-                Stack = new StackSpec { Backend = backend, Assist = assist, Firmware = firmware },
-                Media = media,
-                Folder = folder.FullName,
-            }, new Deaf(), TestContext.Current.CancellationToken);
-            Keep(folder.FullName, $"{guest}-{kind}-{assist}-{firmware}".ToLowerInvariant());
+            await run(new VmJob { JobId = 1, RunId = 1, Plan = plan, Stack = stack, Media = media, Folder = folder.FullName });
+            Keep(folder.FullName, $"{guest}-{kind}-{stack.Assist}-{stack.Firmware}".ToLowerInvariant());
             return JsonSerializer.Deserialize<BootReport>(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "report.json")), BootReport.Json)!;
         }
         finally

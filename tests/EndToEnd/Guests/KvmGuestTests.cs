@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Farm.Contracts;
 using Farm.Contracts.Guests;
+using Farm.Contracts.Jobs;
 using Farm.Machine.Boot;
 
 namespace Farm.EndToEnd.Guests;
@@ -17,6 +19,11 @@ public sealed class KvmGuestTests
     /// <summary>The nested machine is some fifty times slower than a real one.</summary>
     private static readonly double Patience = double.Parse(Environment.GetEnvironmentVariable("FARM_TEST_PATIENCE") ?? "10", CultureInfo.InvariantCulture);
 
+    /// <summary>Screens are compared when they have stood still for so long.</summary>
+    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(1.5);
+
+    private static readonly TimeSpan TellEvery = TimeSpan.FromSeconds(5);
+
     private static Backend Wanted => Enum.Parse<Backend>(Environment.GetEnvironmentVariable("FARM_TEST_BACKEND") ?? "kvm", ignoreCase: true);
 
     /// <summary>FARM_TEST_GUESTS: such as "freedos:disk:vm86 grub2:disk:native".</summary>
@@ -30,13 +37,42 @@ public sealed class KvmGuestTests
     public async Task Reaches_the_screens_that_soft_reaches(string guest, JobKind kind, AssistMode assist)
     {
         var backend = Wanted;
-        var report = await GuestRun.Run(guest, kind, assist, FirmwareSet.Bochs, backend, backend == Backend.Soft ? 1 : Patience);
         string name = $"{guest}-{kind}-{assist}-{FirmwareSet.Bochs}".ToLowerInvariant();
+        double patience = backend == Backend.Soft ? 1 : Patience;
+        var told = Stopwatch.StartNew();
+        var report = await GuestRun.Run(guest, kind, new StackSpec { Backend = backend, Assist = assist, Firmware = FirmwareSet.Bochs },
+            request => request with { GuestTimeout = request.GuestTimeout * patience, Settle = Settling * Math.Sqrt(patience), Script = Stretched(request.Script, patience) },
+            session =>
+            {
+                if (told.Elapsed < TellEvery)
+                    return;
+                told.Restart();
+                Keep(name + ".progress", Progress(session));
+            });
         if (backend != Backend.Soft && SoftReport(name) is { } soft)
             Keep(name + ".screens", Compare(soft, report));
         Assert.True(report.Outcome == BootOutcome.Pass, $"{report.Reason}\n{string.Join('\n', report.Screen)}");
         Assert.Empty(report.UnsupportedOpcodes);
         Assert.Equal("prompt", report.FurthestPhase);
+    }
+
+    /// <summary>The script's limits, in the time of a slow host.</summary>
+    private static GuestScript Stretched(GuestScript script, double patience) => script with
+    {
+        GuestTime = script.GuestTime * patience,
+        StepTime = script.StepTime * patience,
+        Steps = [.. script.Steps.Select(step => step with { Timeout = step.Timeout * patience })],
+    };
+
+    /// <summary>How far a run is, for who waits for it or finds it at its limit.</summary>
+    private static string Progress(BootSession session)
+    {
+        var text = new StringBuilder();
+        text.AppendLine(CultureInfo.InvariantCulture, $"{session.Machine.Time.Now / 1e9:F1} s, {session.Phases.Furthest}, step {session.Script?.StepsDone + 1} of {session.StepsTotal}: {session.Script?.CurrentStep?.Describe()}");
+        text.AppendLine(CultureInfo.InvariantCulture, $"at {session.Machine.Where}");
+        text.AppendLine("exits: " + string.Join(", ", session.Machine.ExitCounts().Select(exit => $"{exit.Key} {exit.Value}")));
+        text.AppendLine("interrupts: " + string.Join(", ", session.Machine.InterruptCounts().Select(taken => $"{taken.Key} {taken.Value}")));
+        return text.Append(session.Machine.Screen.ReadText()?.ToText()).AppendLine().ToString();
     }
 
     /// <summary>A verdict per step, and the lines that differ.</summary>
