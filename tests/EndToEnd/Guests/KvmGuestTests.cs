@@ -41,7 +41,7 @@ public sealed class KvmGuestTests
         double patience = backend == Backend.Soft ? 1 : Patience;
         var told = Stopwatch.StartNew();
         var report = await GuestRun.Run(guest, kind, new StackSpec { Backend = backend, Assist = assist, Firmware = FirmwareSet.Bochs },
-            request => request with { GuestTimeout = request.GuestTimeout * patience, Settle = Settling * Math.Sqrt(patience), Script = Stretched(request.Script, patience) },
+            request => request with { GuestTimeout = request.GuestTimeout * patience, Settle = Settling * Math.Max(1, patience / 2), Script = Stretched(request.Script, patience) },
             session =>
             {
                 if (told.Elapsed < TellEvery)
