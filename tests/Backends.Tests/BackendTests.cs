@@ -1,6 +1,7 @@
 using Farm.Assist.Monitor;
 using Farm.Backends.Tests.WhpStandIn;
 using Farm.Machine.Hypervisors;
+using static Iced.Intel.AssemblerRegisters;
 
 namespace Farm.Backends.Tests;
 
@@ -41,6 +42,21 @@ public sealed class SoftBackendTests : BackendTests
 public sealed class KvmBackendTests : BackendTests
 {
     protected override IHypervisor Hypervisor { get; } = Machine.Hypervisors.Backends.All.Single(backend => backend.Name == "kvm");
+
+    [Fact]
+    public void The_machines_local_apic_follows_the_base_address_that_the_guest_sets()
+    {
+        using var bed = NewBed();
+        bed.Program(static code =>
+        {
+            code.mov(ecx, 0x1B);
+            code.mov(edx, 0);
+            code.mov(eax, 0xFED0_0900u);
+            code.wrmsr();
+        });
+        Assert.Equal(VcpuExitReason.Halted, bed.Run());
+        Assert.Equal(0xFED0_0900ul, bed.ApicBase);
+    }
 
     /// <summary>The assist takes the guest over and hands it back within the same run of the machine's, which that kick has to end.</summary>
     [Fact]

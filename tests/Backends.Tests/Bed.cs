@@ -182,6 +182,11 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
 
     public byte TaskPriority { get; set; }
 
+    /// <summary>IA32_APIC_BASE as the door was told.</summary>
+    public ulong? ApicBase { get; private set; }
+
+    public void SetApicBase(ulong value) => ApicBase = value;
+
     public uint ReadPort(ushort port, int size)
     {
         PortReads.Add((port, size));

@@ -46,7 +46,7 @@ internal sealed class KvmPartition : IPartition
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return new KvmVcpu(_system, _vm, index, Slots, door, _options);
+        return new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options);
     }
 
     private unsafe KvmSlots Prepare()

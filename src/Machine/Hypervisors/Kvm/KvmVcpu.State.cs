@@ -132,6 +132,10 @@ internal sealed unsafe partial class KvmVcpu
         (state->Cr0, state->Cr2, state->Cr3, state->Cr4, state->Cr8) = (sregs.Cr0, sregs.Cr2, sregs.Cr3, sregs.Cr4, sregs.Cr8);
         state->Efer = sregs.Efer;
         state->ApicBase = sregs.ApicBase;
+        // The kernel tells them in KVM_GET_SREGS2 only; a guest that changes its table reloads CR3 (SDM vol. 3, 4.4.1).
+        const ulong pae = ControlRegisters.Cr4PAE;
+        if ((state->Cr0 & ControlRegisters.Cr0PG) != 0 && (state->Cr4 & pae) != 0 && (state->Efer & ControlRegisters.EferLMA) == 0)
+            _memory.Read(state->Cr3 & 0xFFFFFFE0, new Span<byte>(state->Pdpte, 32));
         byte shadow = _run->Sync.Events.InterruptShadow;
         state->Shadow = (shadow & KvmConstants.ShadowMovSs) != 0 ? InterruptShadow.MovSs : (shadow & KvmConstants.ShadowSti) != 0 ? InterruptShadow.Sti : InterruptShadow.None;
         state->NmiBlocked = _run->Sync.Events.NmiMasked;
@@ -238,8 +242,7 @@ internal sealed unsafe partial class KvmVcpu
         sregs.ApicBase = state->ApicBase;
         for (int i = 0; i < 4; i++)
             _run->Sync.Sregs.InterruptBitmap[i] = 0;
-        _run->Cr8 = state->Cr8;
-        _run->ApicBase = state->ApicBase;
+        _apicBase = state->ApicBase;
         // Whoever changed the state has dealt with the events that belonged to the old one.
         ref var events = ref _run->Sync.Events;
         events.ExceptionInjected = events.ExceptionPending = events.InterruptInjected = events.NmiInjected = 0;

@@ -17,6 +17,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
 
     private readonly KvmFile _file;
     private readonly KvmSlots _slots;
+    private readonly PhysicalMemory _memory;
     private readonly ICpuDoor _door;
     private readonly bool _realModeAllowed;
     private readonly nuint _runSize;
@@ -29,12 +30,16 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private bool _accessPending;
     private bool _halted;
     private bool _nmi;
+
+    /// <summary>As the local APIC has them.</summary>
+    private ulong _apicBase, _cr8;
     private VcpuExitReason? _stop;
 
-    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, ICpuDoor door, PartitionOptions options)
+    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options)
     {
         KickSignal.Ensure();
         _slots = slots;
+        _memory = memory;
         _door = door;
         _realModeAllowed = options.RealModeAllowed;
         _file = vm.Of(vm.Call(KvmIoctl.CreateVcpu, index, "KVM_CREATE_VCPU"));
@@ -51,6 +56,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _file.Call(KvmIoctl.GetSregs, &_run->Sync.Sregs, "KVM_GET_SREGS");
         _file.Call(KvmIoctl.GetVcpuEvents, &_run->Sync.Events, "KVM_GET_VCPU_EVENTS");
         _run->ValidRegs = KvmConstants.SyncAll;
+        _apicBase = _run->Sync.Sregs.ApicBase;
     }
 
     public bool InterruptLine { get; set; }
@@ -77,6 +83,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             }
             _nmi = false;
             OfferInterrupt();
+            _run->Cr8 = _cr8 = (ulong)_door.TaskPriority >> 4;
             int result = _file.Try(KvmIoctl.Run);
             Entered();
             if (result == -LibC.EINTR || result == -LibC.EAGAIN)
@@ -199,7 +206,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             case KvmExit.Hlt:
                 _halted = true;
                 return null;
-            case KvmExit.IrqWindowOpen or KvmExit.Intr:
+            case KvmExit.IrqWindowOpen or KvmExit.Intr or KvmExit.SetTpr:
                 return null;
             case KvmExit.Shutdown:
                 ReloadPageTables();
@@ -324,5 +331,16 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _accessPending = false;
         _fetched = false;
         _run->DirtyRegs = 0;
+        // The local APIC is the machine's, these two of its registers are the kernel's.
+        if (_run->ApicBase != _apicBase)
+        {
+            _apicBase = _run->ApicBase;
+            _door.SetApicBase(_apicBase);
+        }
+        if (_run->Cr8 != _cr8)
+        {
+            _cr8 = _run->Cr8;
+            _door.TaskPriority = (byte)(_cr8 << 4);
+        }
     }
 }

@@ -37,6 +37,7 @@ internal enum KvmExit : uint
     Shutdown = 8,
     FailEntry = 9,
     Intr = 10,
+    SetTpr = 11,
     InternalError = 17,
 }
 
