@@ -140,8 +140,7 @@ internal sealed unsafe class Execution : IDisposable
                             break;
                         return FromAssist(after);
                     }
-                    Report(exit.Bytes, _hypervisor.FailureReason);
-                    return exit;
+                    return exit with { Bytes = Convert.FromHexString(Report(exit.Bytes, _hypervisor.FailureReason).Bytes) };
                 default:
                     return exit;
             }
@@ -237,8 +236,7 @@ internal sealed unsafe class Execution : IDisposable
     /// <summary>Lets the assist execute the instruction at which the hardware's backend failed; null: it cannot either.</summary>
     private AssistStep? TryEmulate()
     {
-        // On soft it is the same interpreter that failed.
-        if (_hypervisor.Capabilities.VirtualTime)
+        if (_hypervisor.Capabilities.EmulatesLikeAssist)
             return null;
         var step = _assist.EmulateOne();
         return step == AssistStep.Unsupported ? null : step;
@@ -262,10 +260,12 @@ internal sealed unsafe class Execution : IDisposable
         _ => VcpuExitReason.Stopped,
     });
 
-    private void Report(byte[]? bytes, string reason)
+    private UnsupportedOpcodeEvent Report(byte[]? bytes, string reason)
     {
+        var found = OpcodeReporter.Create(Guest, _memory, new OpcodeContext(reason, Progress, LastBranches(), Instructions, bytes));
         if (_unsupported.Count < MostReports)
-            _unsupported.Add(OpcodeReporter.Create(Guest, _memory, new OpcodeContext(reason, Progress, LastBranches(), Instructions, bytes)));
+            _unsupported.Add(found);
+        return found;
     }
 
     /// <summary>Of whoever executed the guest last, newest first, without the monitor's own.</summary>

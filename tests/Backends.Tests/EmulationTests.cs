@@ -1,4 +1,6 @@
 using Farm.Assist.Monitor;
+using Farm.Assist.Reports;
+using Farm.Backends.Tests.WhpStandIn;
 using Farm.Firmware;
 using Farm.Machine;
 using Farm.Machine.Boot;
@@ -18,14 +20,65 @@ public sealed class EmulationTests
     [InlineData("soft", AssistStrength.Vm86)]
     [InlineData("kvm", AssistStrength.Vm86)]
     [InlineData("kvm", AssistStrength.Native)]
+    [InlineData("whp", AssistStrength.Vm86)]
+    [InlineData("whp", AssistStrength.Native)]
     public void An_x87_load_from_video_memory_is_executed_by_whoever_can(string backend, AssistStrength strength)
     {
+        var report = Boot(Hypervisor(backend), strength, BootSector());
+        Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
+        Assert.Empty(report.UnsupportedOpcodes);
+        if (backend == "kvm")
+            Assert.Equal(1ul, report.Exits[nameof(VcpuExitReason.EmulationFailure)]);
+    }
+
+    /// <summary>
+    /// A copy from the platform's local APIC to video memory: the platform reports it for the video memory, and our interpreter reaches no
+    /// APIC of the platform's.
+    /// </summary>
+    [Fact]
+    public void What_neither_the_platform_nor_the_interpreter_can_do_is_reported_with_all_around_it()
+    {
+        var report = Boot(StandInLibrary.NewHypervisor(), AssistStrength.Native, FlatBootSector(static c =>
+        {
+            c.mov(esi, 0xFEE00030);
+            c.mov(edi, 0xB80A0);
+            // MOVSD with 32-bit addresses
+            c.db(0x67, 0x66, 0xA5);
+        }));
+        Assert.Equal(BootOutcome.UnsupportedOpcode, report.Outcome);
+        Assert.Contains("unsupported opcode 6766A5 at ", report.Reason, StringComparison.Ordinal);
+        var opcode = Assert.Single(report.UnsupportedOpcodes);
+        Assert.Equal((OpcodeReasons.Whp, "6766A5", "movsd", "boot sector", CpuMode.Real), (opcode.ExitReason, opcode.Bytes, opcode.Mnemonic, opcode.Owner, opcode.Mode));
+        Assert.Contains(opcode.Registers, register => register is { Name: "ESI", Value: 0xFEE00030 });
+        Assert.Contains(opcode.Disassembly, static line => line.Failing && line.Text.Contains("movsd", StringComparison.Ordinal));
+        Assert.Contains("6766A5", opcode.BytesAround, StringComparison.Ordinal);
+    }
+
+    /// <summary>Under vm86 it is the assist that refuses; the guest's code stands in the report, not the monitor's.</summary>
+    [Fact]
+    public void What_the_assist_refuses_is_reported_from_WHP_as_from_soft()
+    {
+        var report = Boot(StandInLibrary.NewHypervisor(), AssistStrength.Vm86, FlatBootSector(static c => c.rdpmc()));
+        Assert.Equal(BootOutcome.UnsupportedOpcode, report.Outcome);
+        var opcode = Assert.Single(report.UnsupportedOpcodes);
+        Assert.Equal((OpcodeReasons.Assist, "0F33", "rdpmc", "boot sector"), (opcode.ExitReason, opcode.Bytes, opcode.Mnemonic, opcode.Owner));
+    }
+
+    private static IHypervisor Hypervisor(string backend)
+    {
+        if (backend == "whp")
+            return StandInLibrary.NewHypervisor();
         var hypervisor = Machine.Hypervisors.Backends.All.Single(candidate => candidate.Name == backend);
         BackendTests.Need(hypervisor);
+        return hypervisor;
+    }
+
+    private static BootReport Boot(IHypervisor hypervisor, AssistStrength strength, byte[] image)
+    {
         string floppy = Path.GetTempFileName();
         try
         {
-            File.WriteAllBytes(floppy, BootSector());
+            File.WriteAllBytes(floppy, image);
             using var session = new BootSession(
                 new BootRequest
                 {
@@ -35,20 +88,41 @@ public sealed class EmulationTests
                     HostTimeout = TimeSpan.FromMinutes(5),
                 },
                 hypervisor);
-            var report = session.Run(TestContext.Current.CancellationToken);
-            Assert.True(report.Outcome == BootOutcome.Pass, report.Reason);
-            Assert.Empty(report.UnsupportedOpcodes);
-            if (backend == "kvm")
-                Assert.Equal(1ul, report.Exits[nameof(VcpuExitReason.EmulationFailure)]);
+            return session.Run(TestContext.Current.CancellationToken);
         }
         catch (FirmwareException e)
         {
             Assert.Skip(e.Message);
+            throw;
         }
         finally
         {
             File.Delete(floppy);
         }
+    }
+
+    /// <summary>Real mode with data segments of 4 GiB, then <paramref name="body"/>.</summary>
+    private static byte[] FlatBootSector(Action<Assembler> body)
+    {
+        var code = new Assembler(16);
+        code.cli();
+        code.xor(ax, ax);
+        code.mov(ds, ax);
+        code.lgdt(__[0x7DD0]);
+        code.mov(eax, cr0);
+        code.or(al, 1);
+        code.mov(cr0, eax);
+        code.mov(bx, 8);
+        code.mov(ds, bx);
+        code.mov(es, bx);
+        code.and(al, 0xFE);
+        code.mov(cr0, eax);
+        body(code);
+        code.hlt();
+        byte[] image = Image(code);
+        BitConverter.GetBytes(0x7DD8_000Ful).CopyTo(image, 0x1D0);
+        BitConverter.GetBytes(0x00CF93000000FFFFul).CopyTo(image, 0x1E0);
+        return image;
     }
 
     private static byte[] BootSector()
@@ -74,6 +148,11 @@ public sealed class EmulationTests
         code.Label(ref end);
         code.hlt();
         code.jmp(end);
+        return Image(code);
+    }
+
+    private static byte[] Image(Assembler code)
+    {
         using var stream = new MemoryStream();
         code.Assemble(new StreamCodeWriter(stream), 0x7C00);
         byte[] image = new byte[1474560];

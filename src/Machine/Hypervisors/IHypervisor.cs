@@ -26,6 +26,9 @@ public sealed record HypervisorCapabilities
     /// <summary>Its processors can bring local APICs of their own (the kernel's, the platform's), see <see cref="PartitionOptions.LocalApics"/>; else the machine's are used.</summary>
     public bool OwnLocalApics { get; init; }
 
+    /// <summary>What its emulation fails at the assist cannot execute either: both are the same interpreter.</summary>
+    public bool EmulatesLikeAssist { get; init; }
+
     /// <summary>SMI# and RSM, with memory that only system management mode sees.</summary>
     public bool SystemManagement => VirtualTime;
 

@@ -18,6 +18,7 @@ public sealed class SoftHypervisor : IHypervisor
         RealMode = true,
         InterceptsCr0 = true,
         VirtualTime = true,
+        EmulatesLikeAssist = true,
         LongMode = true,
         MaxVcpus = MonitorLayout.MaxProcessors,
         Umip = true,

@@ -28,6 +28,7 @@ public sealed class WhpHypervisor : IHypervisor
         RealMode = true,
         InterceptsCr0 = false,
         VirtualTime = false,
+        EmulatesLikeAssist = true,
         LongMode = true,
         MaxVcpus = 1,
         Umip = _probe.Value.Found?.Umip ?? false,

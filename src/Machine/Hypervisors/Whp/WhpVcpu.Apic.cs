@@ -21,6 +21,9 @@ internal sealed unsafe partial class WhpVcpu
     /// <summary>An ExtINT message of an IOAPIC, which LINT0 does not hold back.</summary>
     private volatile bool _externalMessage;
 
+    /// <summary>The interpreter stopped at an instruction that touches the local APIC.</summary>
+    private bool _reachedApic;
+
     /// <summary>The fetched state is that of a processor that rests in HLT within its run.</summary>
     private bool _parked;
 
@@ -88,6 +91,7 @@ internal sealed unsafe partial class WhpVcpu
     private StopReason InterpretBesideApic(CpuState* state, bool carryOn)
     {
         ulong before = _cpu.InstructionCount;
+        _reachedApic = false;
         StopReason stop;
         try
         {
@@ -96,6 +100,7 @@ internal sealed unsafe partial class WhpVcpu
         catch (LocalApicAccess)
         {
             _cpu.AbandonInstruction();
+            _reachedApic = true;
             stop = StopReason.Unsupported;
         }
         // An instruction that is the platform's and ours at once is neither's.

@@ -55,7 +55,7 @@ internal sealed unsafe partial class WhpVcpu
         return stop switch
         {
             StopReason.RealModeEntered => new(VcpuExitReason.RealModeEntered),
-            StopReason.Unsupported => new(VcpuExitReason.EmulationFailure, _cpu.UnsupportedBytes),
+            StopReason.Unsupported => new(VcpuExitReason.EmulationFailure, _reachedApic ? null : _cpu.UnsupportedBytes),
             _ when state->Activity == Activity.Shutdown => new(VcpuExitReason.Shutdown),
             _ => null,
         };
