@@ -15,7 +15,7 @@ public unsafe struct CpuState
     /// <summary>Index into <see cref="Gpr"/> of RIP (of the next instruction while one executes).</summary>
     public const int RipSlot = 17;
 
-    /// <summary>RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, zero, RIP.</summary>
+    /// <summary>RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, zero, RIP. They come first: the processor adds their offsets to the state's address.</summary>
     public fixed ulong Gpr[18];
 
     /// <summary>Flags; while a processor runs the arithmetic ones are stale here: read them through <c>Cpu.Flags</c>.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iced.Intel;
 
@@ -76,13 +77,21 @@ public sealed unsafe partial class X86Cpu
         RequestStop(StopReason.Unsupported);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void NoteBranch(ulong linear)
     {
-        _lastBranch = (_lastLinear, linear);
-        _branches[_branchCount++ % BranchRing] = _lastBranch;
+        ulong from = _lastLinear;
+        if (linear == _lastBranch.To && from == _lastBranch.From)
+            return;
+        _lastBranch.From = from;
+        _lastBranch.To = linear;
+        (ulong From, ulong To)* branch = _branches + (_branchCount++ % BranchRing);
+        branch->From = from;
+        branch->To = linear;
     }
 
     /// <summary>The close look at a block boundary. True: stop for <paramref name="reason"/>; else events are delivered and <see cref="_stepping"/> set.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private bool Attend(out StopReason reason)
     {
         _stepping = false;
@@ -203,6 +212,7 @@ public sealed unsafe partial class X86Cpu
         throw Fault(Vectors.DB);
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private void FinishStep(Op* op)
     {
         _stepping = false;

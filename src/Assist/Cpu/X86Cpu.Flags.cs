@@ -133,16 +133,18 @@ public sealed unsafe partial class X86Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetLogic<T>(T result) where T : unmanaged, IBinaryInteger<T>
     {
-        State->LazyResult = SignExtend(result);
-        State->LazyCarries = 0;
+        CpuState* state = State;
+        state->LazyResult = SignExtend(result);
+        state->LazyCarries = 0;
     }
 
     /// <summary>ZF, SF and PF by result, the others as given (shifts, multiplications, bit tests).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetResult<T>(T result, bool cf, bool of, bool af = false) where T : unmanaged, IBinaryInteger<T>
     {
-        State->LazyResult = SignExtend(result);
-        State->LazyCarries = (cf ? CarryOut : 0) | (cf != of ? CarryIn : 0) | (af ? HalfCarry : 0);
+        CpuState* state = State;
+        state->LazyResult = SignExtend(result);
+        state->LazyCarries = (cf ? CarryOut : 0) | (cf != of ? CarryIn : 0) | (af ? HalfCarry : 0);
     }
 
     /// <summary>INC: as an addition of 1, CF kept.</summary>
@@ -182,9 +184,10 @@ public sealed unsafe partial class X86Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void SetLazy<T>(T result, T carries) where T : unmanaged, IBinaryInteger<T>
     {
-        State->LazyResult = SignExtend(result);
+        CpuState* state = State;
+        state->LazyResult = SignExtend(result);
         ulong wide = ZeroExtend(carries);
-        State->LazyCarries = sizeof(T) switch
+        state->LazyCarries = sizeof(T) switch
         {
             1 => (uint)(wide << 24) | ((uint)wide & HalfCarry),
             2 => (uint)(wide << 16 & (CarryOut | CarryIn)) | ((uint)wide & HalfCarry),

@@ -59,7 +59,7 @@ public sealed unsafe partial class X86Cpu
 
     /// <summary>The block runs while ops lie below; null: it ends after the present one.</summary>
     private Op* _end;
-    private ulong _blockRip;
+    private ulong _blockRip, _blockLinear;
 
     /// <summary>The instruction has taken effect: a fault from here on does not restart it.</summary>
     private bool _committed;
@@ -219,11 +219,11 @@ public sealed unsafe partial class X86Cpu
 
     private StopReason Execute()
     {
-        CpuState* state = State;
         while (true)
         {
+            RunCached();
             uint limit = uint.MaxValue;
-            if (((int)_attention | _kicked | *(ushort*)&state->Shadow) != 0)
+            if (NeedsAttention)
             {
                 if (Attend(out StopReason reason))
                     return reason;
@@ -233,18 +233,12 @@ public sealed unsafe partial class X86Cpu
             if (_deadline <= _count)
                 return StopReason.Budget;
             ulong left = _deadline - _count;
-
             Window* window = _windows + (int)Seg.Cs;
-            ulong rip = state->Rip & window->LinearMask;
+            ulong rip = State->Rip & window->LinearMask;
             ulong linear = (window->Base + rip) & window->LinearMask;
-            if (linear != _nextLinear && (linear != _lastBranch.To || _lastLinear != _lastBranch.From))
+            if (linear != _nextLinear)
                 NoteBranch(linear);
-            Jump* jump = JumpAt(linear);
-            Block* block = jump->Block;
-            if (jump->Key != ((linear & Block.AddressMask) | _context) || block->Count == 0)
-                block = Lookup(linear, rip);
-
-            Op* op = Block.Ops(block);
+            Block* block = Lookup(linear, rip);
             uint count = block->Count;
             if (rip + block->Bytes > _codeEnd)
                 count = CountWithinLimit(block, rip);
@@ -252,26 +246,70 @@ public sealed unsafe partial class X86Cpu
                 count = limit;
             if (count > left)
                 count = (uint)left;
-            _first = op;
-            _end = op + count;
-            _blockRip = rip;
-            do
-            {
-                _op = op;
-                state->Rip = rip + op->Next;
-                op->Handler(this, op);
-                op++;
-            }
-            while (op < _end);
-            _op = null;
-            _committed = false;
-            _count += (ulong)(op - _first);
-            op--;
-            _nextLinear = linear + op->Next;
-            _lastLinear = _nextLinear - op->Length;
+            RunBlock(Block.Ops(block), count, rip, linear);
             if (_stepping)
-                FinishStep(op);
+                FinishStep(Block.Ops(block));
         }
+    }
+
+    /// <summary>
+    /// Runs blocks as long as the jump cache leads to them and nothing else is to be looked at. A method of its own: there are
+    /// registers enough for what its loop needs.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RunCached()
+    {
+        while (!NeedsAttention)
+        {
+            Window* window = _windows + (int)Seg.Cs;
+            ulong rip = State->Rip & window->LinearMask;
+            ulong linear = (window->Base + rip) & window->LinearMask;
+            Jump* jump = JumpAt(linear);
+            Block* block = jump->Block;
+            if (jump->Key != ((linear & Block.AddressMask) | _context))
+                return;
+            uint count = block->Count;
+            if (count == 0 || _count + count > _deadline || rip + block->Bytes > _codeEnd)
+                return;
+            if (linear != _nextLinear)
+                NoteBranch(linear);
+            RunBlock(Block.Ops(block), count, rip, linear);
+        }
+    }
+
+    /// <summary>False too when all there is to see is an interrupt that the guest does not let in.</summary>
+    private bool NeedsAttention
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get
+        {
+            int seen = (int)_attention | (_kicked << 16) | (*(ushort*)&State->Shadow << 17);
+            return seen != 0 && (seen != (int)Attention.Interrupt || (State->Rflags & Eflags.IF) != 0);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void RunBlock(Op* op, uint count, ulong rip, ulong linear)
+    {
+        CpuState* state = State;
+        _first = op;
+        _end = op + count;
+        _blockRip = rip;
+        _blockLinear = linear;
+        do
+        {
+            _op = op;
+            state->Rip = rip + op->Next;
+            op->Handler(this, op);
+            op++;
+        }
+        while (op < _end);
+        _op = null;
+        _committed = false;
+        _count += (uint)((byte*)op - (byte*)_first) / (uint)sizeof(Op);
+        op--;
+        _nextLinear = _blockLinear + op->Next;
+        _lastLinear = _nextLinear - op->Length;
     }
 
     /// <summary>Ops of the block that lie within CS's limit.</summary>

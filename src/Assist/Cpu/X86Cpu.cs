@@ -78,8 +78,8 @@ public sealed unsafe partial class X86Cpu : IDisposable
     public T Reg<T>(int index) where T : unmanaged, IBinaryInteger<T>
     {
         if (sizeof(T) == 1)
-            return Unsafe.BitCast<byte, T>(((byte*)State->Gpr)[index < 16 ? index * 8 : ((index - 16) * 8) + 1]);
-        return *(T*)&State->Gpr[index];
+            return *(T*)((byte*)State + ByteRegister(index));
+        return *(T*)((ulong*)State + index);
     }
 
     /// <summary>Writes a general register; a 32-bit write clears the upper half as in 64-bit mode.</summary>
@@ -87,16 +87,24 @@ public sealed unsafe partial class X86Cpu : IDisposable
     public void SetReg<T>(int index, T value) where T : unmanaged, IBinaryInteger<T>
     {
         if (sizeof(T) == 1)
-            ((byte*)State->Gpr)[index < 16 ? index * 8 : ((index - 16) * 8) + 1] = Unsafe.BitCast<T, byte>(value);
+            *(T*)((byte*)State + ByteRegister(index)) = value;
         else if (sizeof(T) == 4)
-            State->Gpr[index] = Unsafe.BitCast<T, uint>(value);
+            ((ulong*)State)[index] = Unsafe.BitCast<T, uint>(value);
         else
-            *(T*)&State->Gpr[index] = value;
+            *(T*)((ulong*)State + index) = value;
     }
+
+    /// <summary>AH is the byte after AL.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint ByteRegister(int index) => (((uint)index & 15) * 8) + ((uint)index >> 4);
 
     /// <summary>Effective address (offset) of the memory operand, cut to the address size.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Ea(Op* op) => (State->Gpr[op->Base] + (State->Gpr[op->Index] << op->Scale) + (ulong)op->Disp) & op->AddressMask;
+    public ulong Ea(Op* op)
+    {
+        ulong* registers = (ulong*)State;
+        return (registers[op->Base] + (registers[op->Index] << op->Scale) + (ulong)op->Disp) & op->AddressMask;
+    }
 
     public ref SegmentCache Segment(Seg seg) => ref Unsafe.Add(ref State->Es, (int)seg);
 
