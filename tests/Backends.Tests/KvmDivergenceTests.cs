@@ -36,8 +36,7 @@ public sealed class KvmDivergenceTests : IDisposable
         Assert.Equal("MC146818", report.Streams[0].Stream);
         Assert.StartsWith("in 071h[31h]", report.Streams[0].First!.Value.What(), StringComparison.Ordinal);
         Assert.StartsWith("write of 512 bytes at sector 9,", report.Streams.Single(stream => stream.Stream == "disk writes of fd0").First!.Value.What(), StringComparison.Ordinal);
-        Assert.Equal("the end", report.Screen!.Moment);
-        Assert.EndsWith("AAA", report.Screen.First, StringComparison.Ordinal);
+        Assert.EndsWith("AAA", report.Screen!.First, StringComparison.Ordinal);
         Assert.EndsWith("BBB", report.Screen.Second, StringComparison.Ordinal);
     }
 
@@ -57,7 +56,7 @@ public sealed class KvmDivergenceTests : IDisposable
     private BootRequest Request(string backend, char mark, int memory = 16)
     {
         string floppy = Path.Combine(_folder.FullName, $"{Guid.NewGuid():N}.img");
-        File.WriteAllBytes(floppy, TracedSector.Image(mark));
+        File.WriteAllBytes(floppy, TracedSector.Image(mark, poll: false));
         return new BootRequest
         {
             Machine = new MachineOptions { MemoryMiB = memory, Assist = AssistStrength.Vm86, Floppies = [floppy], Order = "a" },

@@ -49,7 +49,7 @@ internal static partial class DivergeCommand
                 second = second with { Stack = second.Stack + " again" };
             var report = await Task.Run(() => DivergenceReport.Find(first, second, folder, ignored, cancel), CancellationToken.None);
             if (parsed.GetValue(FarmConnection.Json))
-                Output.Json(new { Guest = plan.GuestId, Kind = Output.Words<JobKind>(plan.Kind), report.Alike, report.First, report.Second, report.Streams, report.Screen });
+                Output.Json(new { Guest = plan.GuestId, Kind = Output.Words<JobKind>(plan.Kind), report.Alike, report.First, report.Second, report.Streams, report.Screen, Surplus = report.Surplus.Select(row => new { Device = row.Key, First = row.Value.First, Second = row.Value.Second }) });
             else
                 Console.Out.Write($"{plan.GuestId}, {Output.Words<JobKind>(plan.Kind)}\n{report.Describe()}");
             return report.Alike ? ExitCodes.Ok : ExitCodes.GuestFailed;

@@ -19,6 +19,9 @@ public sealed record RunToCompare(string Stack, BootRequest Request, Func<string
 /// <param name="Screen">The first text screen that differs.</param>
 public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOnlyList<StreamDivergence> Streams, ScreenDivergence? Screen)
 {
+    /// <summary>By device, what one run only did more often than the other or after its end; no difference when one is on the host's time.</summary>
+    public IReadOnlyDictionary<string, (long First, long Second)> Surplus { get; init; } = new Dictionary<string, (long, long)>();
+
     /// <summary>The runs ended differently.</summary>
     public bool Outcomes => First.Report.Outcome != Second.Report.Outcome;
 
@@ -36,7 +39,11 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
         string fileA = Path.Combine(folder, "a.trace"), fileB = Path.Combine(folder, "b.trace");
         var a = GuestTrace.Record(first.Stack, first.Request, first.Media, fileA, names, cancel);
         var b = GuestTrace.Record(second.Stack, second.Request, second.Media, fileB, names, cancel);
-        return new(a, b, new TraceComparer(fileA, fileB, names).Compare(), new ScreenComparison(ignored).Compare(a.Screens, b.Screens));
+        var comparer = new TraceComparer(fileA, fileB, names, OnHostTime(a) || OnHostTime(b));
+        return new(a, b, comparer.Compare(), new ScreenComparison(ignored).Compare(a.Screens, b.Screens, OnHostTime(a), OnHostTime(b)))
+        {
+            Surplus = comparer.Surplus,
+        };
 
         RunToCompare Without(RunToCompare run) => run with { Request = run.Request with { Machine = run.Request.Machine with { SystemManagement = systemManagement } } };
     }
@@ -72,8 +79,10 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
         return text.ToString();
     }
 
+    private static bool OnHostTime(TracedRun run) => run.Report.ClockMode == "host";
+
     private static string Instructions(TracedRun run) =>
-        run.Report.ClockMode == "host" ? "instructions not counted" : string.Create(CultureInfo.InvariantCulture, $"{run.Report.Instructions} instructions");
+        OnHostTime(run) ? "instructions not counted" : string.Create(CultureInfo.InvariantCulture, $"{run.Report.Instructions} instructions");
 
     /// <summary>How often each device was polled and so on, which was not compared.</summary>
     private void DescribeLeftOut(StringBuilder text)
@@ -81,6 +90,8 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
         var devices = First.LeftOut.Keys.Union(Second.LeftOut.Keys).Select(device => (Device: device, A: First.LeftOut.GetValueOrDefault(device), B: Second.LeftOut.GetValueOrDefault(device)))
             .OrderByDescending(static row => row.A + row.B).ThenBy(static row => row.Device, StringComparer.Ordinal);
         text.AppendLine(CultureInfo.InvariantCulture, $"Not compared, being a matter of time (accesses in {First.Stack} / {Second.Stack}): {string.Join(", ", devices.Select(row => string.Create(CultureInfo.InvariantCulture, $"{row.Device} {row.A} / {row.B}")))}");
+        if (Surplus.Count > 0)
+            text.AppendLine(CultureInfo.InvariantCulture, $"Events of one run alone, the same as before or after the end of the other: {string.Join(", ", Surplus.Select(static row => string.Create(CultureInfo.InvariantCulture, $"{row.Key} {row.Value.First} / {row.Value.Second}")))}");
     }
 
     private void Describe(StringBuilder text, string title, StreamDivergence at)

@@ -19,8 +19,11 @@ public sealed record TracedRun(string Stack, BootReport Report, IReadOnlyList<Mo
 /// <summary>Runs a guest with a trace beside it.</summary>
 internal static class GuestTrace
 {
-    /// <summary>Guest time after the script's end until the last screen is taken.</summary>
+    /// <summary>Guest time after the script's end until the last screen is taken, if it stands still then: a slow host's guest may be in the middle of scrolling.</summary>
     private const long SettlingTime = 500_000_000;
+
+    /// <summary>A screen that never stands still is taken after so many times as long.</summary>
+    private const int MostLooks = 40;
 
     /// <summary>Screens kept; a script with more steps is compared at the first ones and the end.</summary>
     private const int MostScreens = 500;
@@ -43,8 +46,15 @@ internal static class GuestTrace
         using var recorder = new TraceRecorder(session.Machine, file, names);
         session.Phases.OnReached = phase => Capture(session, $"phase {phase.Name}", settled: false);
         var report = session.Run(cancel);
-        if (session.Machine.End is null)
+        string? before = null;
+        for (int looks = 0; looks < MostLooks && session.Machine.End is null && !cancel.IsCancellationRequested; looks++)
+        {
             session.Machine.Run(session.Machine.Time.Now + SettlingTime, cancel);
+            string now = session.Machine.Screen.ReadText()?.ToText() ?? "";
+            if (now == before)
+                break;
+            before = now;
+        }
         Capture(session, "the end", settled: true);
         return new TracedRun(stack, report, screens, recorder.Events, recorder.LeftOut);
 

@@ -12,34 +12,63 @@ public sealed record ScreenDivergence(string Moment, string? First, string? Seco
 
 /// <summary>
 /// Compares text screens of two runs moment by moment. At the end they must be equal; before it, one run may have shown more than the
-/// other already, so that lines may be missing at the end of one, or scrolled out at the top of the other.
+/// other already, so that lines may be missing at the end of one, or scrolled out at the top of the other. On a host's time the look may
+/// come in the middle of scrolling, which leaves a line torn and one twice.
 /// </summary>
 internal sealed class ScreenComparison(IReadOnlyList<Regex> ignored)
 {
-    public ScreenDivergence? Compare(IReadOnlyList<MomentScreen> first, IReadOnlyList<MomentScreen> second)
+    /// <summary>Lines that one look may spoil.</summary>
+    private const int TornLines = 2;
+
+    /// <param name="firstTears">The first run is on the host's time.</param>
+    /// <param name="secondTears">The second run is.</param>
+    public ScreenDivergence? Compare(IReadOnlyList<MomentScreen> first, IReadOnlyList<MomentScreen> second, bool firstTears = false, bool secondTears = false)
     {
-        foreach (var a in first)
+        for (int i = 0; i < first.Count; i++)
         {
-            if (second.FirstOrDefault(screen => screen.Moment == a.Moment) is not { } b)
+            int j = second.TakeWhile(screen => screen.Moment != first[i].Moment).Count();
+            if (j == second.Count)
                 continue;
-            List<string> linesA = Lines(a), linesB = Lines(b);
-            if (a.Settled ? !linesA.SequenceEqual(linesB) : !IsStage(linesA, linesB) && !IsStage(linesB, linesA))
+            List<string> linesA = Lines(first[i]), linesB = Lines(second[j]);
+            bool alike = first[i].Settled ? linesA.SequenceEqual(linesB)
+                : AreStages(linesA, linesB)
+                || (firstTears && IsTorn(linesA, linesB, TornLines)) || (secondTears && IsTorn(linesB, linesA, TornLines))
+                // the one's look came so much later that the screen was cleared for what follows
+                || (j + 1 < second.Count && IsStage(linesA, Lines(second[j + 1]))) || (i + 1 < first.Count && IsStage(linesB, Lines(first[i + 1])));
+            if (!alike)
             {
                 int at = linesA.Zip(linesB).TakeWhile(static pair => pair.First == pair.Second).Count();
-                return new(a.Moment, linesA.ElementAtOrDefault(at), linesB.ElementAtOrDefault(at), a, b);
+                return new(first[i].Moment, linesA.ElementAtOrDefault(at), linesB.ElementAtOrDefault(at), first[i], second[j]);
             }
         }
         return null;
     }
 
+    private static bool AreStages(List<string> first, List<string> second) => IsStage(first, second) || IsStage(second, first);
+
+    /// <summary>Without so many of its lines it is a stage of the other's output.</summary>
+    private static bool IsTorn(List<string> torn, List<string> whole, int lines, int from = 0)
+    {
+        for (int i = from; i < torn.Count && lines > 0; i++)
+        {
+            List<string> rest = [.. torn[..i], .. torn[(i + 1)..]];
+            if (rest.Count <= TornLines)
+                return false;
+            if (AreStages(rest, whole) || IsTorn(rest, whole, lines - 1, i))
+                return true;
+        }
+        return false;
+    }
+
     /// <summary>Every line of the earlier screen but its last, which may be unfinished, stands in the later one in the same order; what scrolled out at its top does not count.</summary>
     private static bool IsStage(List<string> earlier, List<string> later)
     {
-        for (int scrolled = 0; scrolled <= earlier.Count; scrolled++)
+        if (earlier.Count == 0)
+            return true;
+        for (int scrolled = 0; scrolled < earlier.Count; scrolled++)
         {
-            var shown = earlier.Skip(scrolled).ToList();
-            if (shown.Count == 0 || StartsWith(later, shown))
-                return scrolled == 0 || later.Count >= earlier.Count;
+            if (StartsWith(later, earlier[scrolled..]))
+                return scrolled == 0 || later.Count + TornLines >= earlier.Count;
         }
         return false;
     }

@@ -20,7 +20,12 @@ public sealed record StreamDivergence(
 /// Compares two traces device by device. Interrupts come at other instructions in another run, so events of one device may change
 /// places within <see cref="Window"/>; what finds no partner there is a divergence. Memory is bounded whatever the length.
 /// </summary>
-internal sealed class TraceComparer(string first, string second, TraceNames names)
+/// <param name="hostTime">
+/// A run is on the host's time. Then a guest's own decisions depend on time (how often it reads a directory again, looks for a changed
+/// floppy, retries), so what both have done before in the same way is no divergence when one does it once more; and one run may have come
+/// further than the other when it ends.
+/// </param>
+internal sealed class TraceComparer(string first, string second, TraceNames names, bool hostTime = false)
 {
     /// <summary>How far an event may be from its place.</summary>
     private const int Window = 32;
@@ -36,8 +41,15 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
     /// <summary>Matches kept, so that those before a divergence are still there when it is found.</summary>
     private const int KeptMatches = (4 * Window) + Context;
 
+    /// <summary>Different events remembered of one device, as what both have done.</summary>
+    private const int MostKnown = 200_000;
+
     private readonly Dictionary<ushort, Stream> _streams = [];
     private int _waiting;
+
+    /// <summary>By device, what one run did more often than the other, or after the other's end, and was left out for that: only on the host's time.</summary>
+    public IReadOnlyDictionary<string, (long First, long Second)> Surplus =>
+        _streams.Where(static entry => entry.Value.Surplus != default).ToDictionary(entry => names[entry.Key], static entry => entry.Value.Surplus);
 
     /// <summary>The first divergence of each device that has one, earliest first; bounded by reading on a little after the first.</summary>
     public IReadOnlyList<StreamDivergence> Compare()
@@ -64,7 +76,7 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
         }
         foreach (var (number, stream) in _streams)
         {
-            if (stream.Found is null && stream.PartsAtTheEnd)
+            if (stream.Found is null && stream.PartsAtTheEnd && stream.Forgive(atTheEnd: true) && stream.PartsAtTheEnd)
                 found.Add(stream.Part(names[number]));
         }
         return [.. found.OrderBy(static divergence => divergence.Time)];
@@ -73,22 +85,25 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
     private void Take(in TraceEvent item, bool isFirst, List<StreamDivergence> found)
     {
         if (!_streams.TryGetValue(item.Stream, out var stream))
-            _streams.Add(item.Stream, stream = new Stream());
+            _streams.Add(item.Stream, stream = new Stream(hostTime));
         if (stream.Found is not null)
             return;
         int before = stream.Pending;
         stream.Take(item, isFirst);
-        _waiting += stream.Pending - before;
-        if (stream.Parts)
+        if (stream.Parts && stream.Forgive() && stream.Parts)
             found.Add(stream.Part(names[item.Stream]));
+        _waiting += stream.Pending - before;
     }
 
     /// <summary>One device's events in both traces that have no partner yet.</summary>
-    private sealed class Stream
+    private sealed class Stream(bool hostTime)
     {
         private readonly Side _first = new(), _second = new();
         private readonly Queue<(TraceEvent Item, long First, long Second)> _matched = new();
+        private readonly HashSet<(TraceKind, ulong, ulong, uint, byte)> _known = [];
         private long _lastTime;
+
+        public (long First, long Second) Surplus { get; private set; }
 
         public StreamDivergence? Found { get; private set; }
 
@@ -111,6 +126,8 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
             {
                 if (!others[i].Item.Matches(item))
                     continue;
+                if (hostTime && _known.Count < MostKnown)
+                    _known.Add(Key(item));
                 _lastTime = isFirst ? item.Time : others[i].Item.Time;
                 _matched.Enqueue(isFirst ? (item, own.Read, others[i].Number) : (item, others[i].Number, own.Read));
                 if (_matched.Count > KeptMatches)
@@ -120,6 +137,22 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
             }
             own.Waiting.Add((item, own.Read));
         }
+
+        /// <summary>Leaves out what only repeats something that both have done, and at the end what one does after all that the other does. Always true.</summary>
+        public bool Forgive(bool atTheEnd = false)
+        {
+            if (!hostTime)
+                return true;
+            Forget(item => _known.Contains(Key(item)));
+            if (atTheEnd && (_first.Waiting.Count == 0 || _second.Waiting.Count == 0) && _first.PassedBy == 0 && _second.PassedBy == 0)
+                Forget(static _ => true);
+            return true;
+        }
+
+        private void Forget(Func<TraceEvent, bool> which) =>
+            Surplus = (Surplus.First + _first.Forget(which), Surplus.Second + _second.Forget(which));
+
+        private static (TraceKind, ulong, ulong, uint, byte) Key(in TraceEvent item) => (item.Kind, item.Address, item.Value, item.Count, item.Size);
 
         public StreamDivergence Part(string name)
         {
@@ -145,6 +178,25 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
 
         /// <summary>Events so far.</summary>
         public long Read { get; set; }
+
+        /// <summary>Drops waiting events as if they had never been read. Returns their number.</summary>
+        public int Forget(Func<TraceEvent, bool> which)
+        {
+            int gone = 0;
+            for (int i = Waiting.Count - 1; i >= 0; i--)
+            {
+                if (which(Waiting[i].Item))
+                {
+                    Waiting.RemoveAt(i);
+                    gone++;
+                }
+                else
+                {
+                    Waiting[i] = (Waiting[i].Item, Waiting[i].Number + gone);
+                }
+            }
+            return gone;
+        }
 
         /// <summary>Events after the oldest waiting one that have found partners.</summary>
         public long PassedBy => Waiting.Count == 0 ? 0 : Read - Waiting[0].Number - (Waiting.Count - 1);

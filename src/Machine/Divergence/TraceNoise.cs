@@ -32,6 +32,9 @@ internal sealed class TraceNoise
         if (port == 0x71)
         {
             address |= (_cmosIndex + 1ul) << 16;
+            // Who sets the clock sets it to what it is then.
+            if (write && _cmosIndex is <= 0x09 or 0x32)
+                value = 0;
             return write || _cmosIndex is > 0x0D and not 0x32;
         }
         return write ? !IsTimedWrite(port, value) : !IsTimedRead(device, port);

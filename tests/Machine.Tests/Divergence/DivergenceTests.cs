@@ -39,7 +39,7 @@ public sealed class DivergenceTests : IDisposable
         var report = Find(Request(AssistStrength.Vm86, TracedSector.Image('A')), Request(AssistStrength.Vm86, TracedSector.Image('B')));
         var write = Assert.Single(report.Streams, stream => stream.Stream == "disk writes of fd0");
         Assert.StartsWith("write of 512 bytes at sector 9,", write.First!.Value.What(), StringComparison.Ordinal);
-        Assert.Equal("the end", report.Screen!.Moment);
+        Assert.Equal("phase prompt", report.Screen!.Moment);
         Assert.EndsWith("AAA", report.Screen.First, StringComparison.Ordinal);
         Assert.EndsWith("BBB", report.Screen.Second, StringComparison.Ordinal);
     }

@@ -82,6 +82,41 @@ public sealed class TraceComparerTests : IDisposable
         Assert.Equal(["two", "one"], found.Select(static divergence => divergence.Stream));
     }
 
+    [Theory]
+    [InlineData(100, 200)]
+    [InlineData(300, 150)]
+    [InlineData(960, 40)]
+    public void On_a_hosts_time_doing_the_same_once_more_is_no_divergence(int at, int count)
+    {
+        var longer = Numbers(0, 1000).ToList();
+        longer.InsertRange(at, Numbers(at - 40, 40).Concat(Numbers(at - 100, count)).Where(item => item.Value < (ulong)at));
+        Assert.NotEmpty(Compare(Numbers(0, 1000), [.. longer]));
+
+        var comparer = new TraceComparer(Write("a", Numbers(0, 1000)), Write("b", [.. longer]), _names, hostTime: true);
+        Assert.Empty(comparer.Compare());
+        Assert.InRange(comparer.Surplus["one"].Second, longer.Count - 1000 - 32, longer.Count - 1000);
+        Assert.Equal(0, comparer.Surplus["one"].First);
+    }
+
+    [Fact]
+    public void On_a_hosts_time_one_run_may_come_further()
+    {
+        var comparer = new TraceComparer(Write("a", Numbers(0, 3000)), Write("b", Numbers(0, 1000)), _names, hostTime: true);
+        Assert.Empty(comparer.Compare());
+        Assert.Equal((2000, 0), comparer.Surplus["one"]);
+    }
+
+    [Fact]
+    public void On_a_hosts_time_something_new_is_found_among_repetitions()
+    {
+        var other = Numbers(0, 2000).ToList();
+        other[700] = other[700] with { Value = 9999 };
+        other.InsertRange(650, Numbers(500, 60));
+        other.InsertRange(600, Numbers(400, 100));
+        var found = Assert.Single(new TraceComparer(Write("a", Numbers(0, 2000)), Write("b", [.. other]), _names, hostTime: true).Compare());
+        Assert.Equal((700ul, 9999ul), (found.First!.Value.Value, found.Second!.Value.Value));
+    }
+
     private static TraceEvent[] Numbers(int from, int count, ushort stream = 0) => [.. Enumerable.Range(from, count).Select(number => Item((ulong)number, stream, number))];
 
     private static TraceEvent Item(ulong value, ushort stream, long time) =>
