@@ -4,7 +4,7 @@ namespace Farm.Bench;
 
 /// <summary>A boot up to a text that every emulator's text screen shows.</summary>
 /// <param name="Limit">Seconds; a guest that waits in real time needs more of them on a busy host.</param>
-internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int Limit = 120)
+internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int Limit = 300)
 {
     /// <summary>Those whose media are at hand: in FARM_MEDIA, in shared/guests beside the checkout, or made by their recipes.</summary>
     /// <param name="slow">Those too that take an interpreter minutes.</param>
@@ -13,9 +13,9 @@ internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int 
         if (Find(root, "freedos-fdstd-1440.img") is { } freedos)
             yield return new("freedos menu", new Medium(Floppy: freedos, MemoryMiB: 16), @"DOS=HIGH");
         if (Find(root, "openbsd-floppy.img") is { } openbsd)
-            yield return new("openbsd", new Medium(Floppy: openbsd), @"\(I\)nstall, \(U\)pgrade", Limit: 300);
+            yield return new("openbsd", new Medium(Floppy: openbsd), @"\(I\)nstall, \(U\)pgrade", Limit: 600);
         if (Find(root, "linux-2.4.20-boote.img") is { } linux)
-            yield return new("linux 2.4", new Medium(Floppy: linux), @"Please press Enter to activate", Limit: 300);
+            yield return new("linux 2.4", new Medium(Floppy: linux), @"Please press Enter to activate", Limit: 600);
         if (Made(root, "grub2", "grub2.iso") is { } grub)
             yield return new("grub cd", new Medium(Cdrom: grub), @"GNU GRUB +version");
         if (Made(root, "grub2-disk", "grub2-disk.img") is { } disk)

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Farm.Assist.Instructions.Fpu;
 
 /// <summary>
@@ -212,13 +214,17 @@ internal static class Float80Math
     }
 
     /// <summary>As above for two operands, by the rules of SDM vol. 1, table 4-7.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool HandlesNaN(ref FloatEnvironment env, Float80 a, Float80 b, out Float80 result)
     {
-        FloatKind kindA = a.Kind, kindB = b.Kind;
+        if (a.Kind >= FloatKind.QuietNaN || b.Kind >= FloatKind.QuietNaN)
+            return HandlesNaN(ref env, a, b, a.Kind, b.Kind, out result);
         result = default;
-        if (kindA < FloatKind.QuietNaN && kindB < FloatKind.QuietNaN)
-            return false;
+        return false;
+    }
 
+    private static bool HandlesNaN(ref FloatEnvironment env, Float80 a, Float80 b, FloatKind kindA, FloatKind kindB, out Float80 result)
+    {
         // A denormal memory operand beside a NaN does not count.
         env.Raised &= ~FloatException.Denormal;
         if (kindA == FloatKind.Unsupported || kindB == FloatKind.Unsupported)

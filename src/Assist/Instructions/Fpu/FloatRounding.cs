@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Farm.Assist.Instructions.Fpu;
 
 /// <summary>Rounding to a format with overflow, underflow and precision exceptions (SDM vol. 1, 4.8.4 and 4.9.1).</summary>
@@ -59,6 +61,7 @@ internal static class FloatRounding
     }
 
     /// <summary>Rounds to an x87 register, at the precision of the control word if <paramref name="precision"/> is 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float80 ToExtended(ref FloatEnvironment env, in Exact value, int precision = 64)
     {
         (int exponent, ulong significand) = Round(ref env, value, FloatFormat.Extended(precision));
@@ -78,6 +81,7 @@ internal static class FloatRounding
     }
 
     /// <summary>True when rounding moves the magnitude away from zero. The part cut off is the low bits of high, then low.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool RoundsUp(Rounding rounding, bool sign, ulong high, ulong low, int cut)
     {
         if (rounding != Rounding.Nearest)
@@ -91,6 +95,7 @@ internal static class FloatRounding
     }
 
     /// <summary>Shifts right; bits that fall out stay visible in bit 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static (ulong High, ulong Low) ShiftRightJam(ulong high, ulong low, int count)
     {
         if (count == 0)
@@ -129,6 +134,7 @@ internal static class FloatRounding
         return toInfinity ? (infinite, Float80.IntegerBit) : (infinite - 1, ulong.MaxValue << cut);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void NoteInexact(ref FloatEnvironment env, bool inexact, bool up)
     {
         env.RoundedUp = up;
@@ -136,8 +142,10 @@ internal static class FloatRounding
             env.Raised |= FloatException.Precision;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool IsInexact(ulong high, ulong low, int cut) => ((high & ((1ul << cut) - 1)) | low) != 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Cut(ulong high, int cut, bool up, out bool carried)
     {
         high &= ulong.MaxValue << cut;

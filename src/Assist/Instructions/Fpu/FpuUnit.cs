@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Farm.Assist.Cpu;
 
 namespace Farm.Assist.Instructions.Fpu;
@@ -18,6 +19,7 @@ internal static unsafe class FpuUnit
     /// What every waiting instruction starts with: #NM, and the pending exceptions of earlier instructions as #MF or through
     /// FERR#. False: the processor is frozen before the instruction until an interrupt.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Ready(X86Cpu cpu)
     {
         RequireAvailable(cpu);
@@ -25,6 +27,7 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary><see cref="Ready"/> and <see cref="Note"/> for an instruction on registers, which cannot fault in between.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Begin(X86Cpu cpu, Op* op)
     {
         if (!Ready(cpu))
@@ -34,6 +37,7 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary>Keeps the instruction's address and opcode; control instructions leave them alone.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Note(X86Cpu cpu, Op* op)
     {
         CpuState* state = cpu.State;
@@ -43,6 +47,7 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary>As <see cref="Note"/>, with the address of the memory operand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void NoteMemory(X86Cpu cpu, Op* op)
     {
         Note(cpu, op);
@@ -51,12 +56,14 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary>#NM for any ESC instruction while CR0.EM or TS is set.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void RequireAvailable(X86Cpu cpu)
     {
         if ((cpu.State->Cr0 & (ControlRegisters.Cr0EM | ControlRegisters.Cr0TS)) != 0)
             throw cpu.Fault(Vectors.NM);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static FloatEnvironment Environment(CpuState* state) => new()
     {
         Rounding = (Rounding)((state->FpuControl >> 10) & 3),
@@ -74,12 +81,15 @@ internal static unsafe class FpuUnit
 
     public static bool IsEmpty(CpuState* state, int index) => ((state->FpuTag >> (Physical(state, index) * 2)) & 3) == Empty;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float80 Read(CpuState* state, int index) => ReadPhysical(state, Physical(state, index));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float80 ReadPhysical(CpuState* state, int physical) =>
         new((ushort)state->Fpr[(physical * 2) + 1], state->Fpr[physical * 2]);
 
     /// <summary>Writes ST(i) and marks it full.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Write(CpuState* state, int index, Float80 value)
     {
         int physical = Physical(state, index);
@@ -87,6 +97,7 @@ internal static unsafe class FpuUnit
         state->FpuTag &= (ushort)~(3 << (physical * 2));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void WritePhysical(CpuState* state, int physical, Float80 value)
     {
         state->Fpr[physical * 2] = value.Mantissa;
@@ -102,6 +113,7 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary>Pushes a value; the caller has made sure that there is room.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Push(CpuState* state, Float80 value)
     {
         SetTop(state, Top(state) - 1);
@@ -117,6 +129,7 @@ internal static unsafe class FpuUnit
     /// Records the exceptions of an operation with a register as destination, C1 included. False: one of them is unmasked and of the
     /// kind that keeps the operation from taking effect.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Complete(X86Cpu cpu, in FloatEnvironment env)
     {
         CpuState* state = cpu.State;
@@ -192,6 +205,7 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary>Records the exceptions of an operation and C1; returns those that count.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint Report(CpuState* state, in FloatEnvironment env)
     {
         uint raised = Effective(env);
@@ -204,6 +218,7 @@ internal static unsafe class FpuUnit
     }
 
     /// <summary>Raised exceptions by their precedence: an invalid operation or a division by zero comes alone.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint Effective(in FloatEnvironment env)
     {
         if ((env.Raised & FloatException.Invalid) != 0)
