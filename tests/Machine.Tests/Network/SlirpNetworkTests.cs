@@ -250,8 +250,21 @@ public sealed class SlirpNetworkTests : IDisposable
 
     /// <summary>Internet sockets of this process's machine would show other programs' too: counted by this process's descriptors.</summary>
     private static int OpenSockets() => Directory.Exists("/proc/self/fd")
-        ? Directory.EnumerateFileSystemEntries("/proc/self/fd").Count(entry => File.ResolveLinkTarget(entry, returnFinalTarget: false)?.Name.StartsWith("socket:", StringComparison.Ordinal) == true)
+        ? Directory.EnumerateFileSystemEntries("/proc/self/fd").Count(IsSocket)
         : IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpConnections().Length;
+
+    private static bool IsSocket(string descriptor)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(descriptor, returnFinalTarget: false)?.Name.StartsWith("socket:", StringComparison.Ordinal) == true;
+        }
+        catch (FileNotFoundException)
+        {
+            // Another test has closed it meanwhile.
+            return false;
+        }
+    }
 
     private sealed class Card : IEthernetCard
     {
