@@ -64,15 +64,39 @@ internal static class RoleCommands
         var usable = offered.Length > 0 ? [.. offered.Distinct().Select(Backends.Choose)] : Backends.All.Where(backend => backend.Unavailable is null);
         var here = usable.Select(backend => Enum.Parse<Backend>(backend.Name, ignoreCase: true)).ToList();
         var missing = Backends.All.Where(backend => backend.Unavailable is not null && backend.Name == (OperatingSystem.IsWindows() ? "whp" : "kvm")).Select(backend => $"{backend.Name}: {backend.Unavailable}").ToList();
+        var firmware = new List<FirmwareSet>();
+        foreach (var set in new[] { FirmwareSet.Bochs, FirmwareSet.Seabios })
+        {
+            if (Problem(set) is not { } problem)
+                firmware.Add(set);
+            else
+                missing.Add($"{set.ToString().ToLowerInvariant()} firmware: {problem}");
+        }
+        if (firmware.Count == 0)
+            throw new HostException("A worker needs firmware. " + string.Join(' ', missing.TakeLast(2)));
         var options = new WorkerOptions
         {
-            Capabilities = WorkerHost.Describe(here, [FirmwareSet.Bochs, FirmwareSet.Seabios], missing),
+            Capabilities = WorkerHost.Describe(here, firmware, missing),
             Folder = Path.Combine(FarmConnection.StateFolder, "worker"),
             MediaFolders = FarmFolders.MediaFolders(media),
             MediaCacheMiB = cache,
             Slots = slots,
         };
         return parsed.GetResult(Id) is null || parsed.GetValue(Id) is not { } id ? options : options with { Id = id };
+    }
+
+    /// <summary>Why a firmware set cannot be used here, or null.</summary>
+    private static string? Problem(FirmwareSet set)
+    {
+        try
+        {
+            _ = Firmware.FirmwareSet.Load(new(set.ToString().ToLowerInvariant()));
+            return null;
+        }
+        catch (Firmware.FirmwareException e)
+        {
+            return e.Message;
+        }
     }
 
     private static void CheckFolders(string[]? media)

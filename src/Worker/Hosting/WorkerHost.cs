@@ -51,7 +51,9 @@ public static class WorkerHost
     public static IHost CreateHost(WorkerOptions options, WorkerConnection connection, Action<HostApplicationBuilder>? configure = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new());
-        builder.Logging.AddSimpleConsole(console => console.SingleLine = true).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning).AddFilter("Polly", LogLevel.Warning);
+        // a silo that is away is told in one line, below and by the worker; a start that fails throws
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true).AddFilter("Orleans", LogLevel.Error).AddFilter("Microsoft", LogLevel.Warning)
+            .AddFilter("Microsoft.Extensions.Hosting", LogLevel.Critical).AddFilter("Polly", LogLevel.Warning);
         // the longest drain is a sign-off; the VMs are killed
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(15));
         builder.UseOrleansClient(client =>

@@ -84,6 +84,23 @@ public sealed class MediaCacheTests : IDisposable
     }
 
     [Fact]
+    public async Task A_download_ends_with_its_run()
+    {
+        _farm.Offer("boot.img", HelloDigest, "hello");
+        _farm.Gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var cache = Cache();
+        using var stop = new CancellationTokenSource();
+        var download = cache.Get(ByDigest(HelloDigest), cancel: stop.Token);
+        await _farm.Asked.Task;
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => download);
+        _farm.Gate = null;
+        using var medium = await cache.Get(ByDigest(HelloDigest));
+        Assert.NotNull(medium);
+        Assert.Empty(Directory.EnumerateFiles(_folder, "*.part"));
+    }
+
+    [Fact]
     public async Task A_farm_that_names_a_path_as_digest_is_not_followed()
     {
         _farm.Offer("boot.img", "../../etc/passwd", "hello");
@@ -145,11 +162,16 @@ public sealed class MediaCacheTests : IDisposable
 
         public bool Broken { get; set; }
 
+        /// <summary>Downloads wait for it.</summary>
+        public TaskCompletionSource? Gate { get; set; }
+
+        public TaskCompletionSource Asked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
         public int Downloads => _downloads;
 
         public void Offer(string file, string digest, string content, long? size = null) => _media.Add((new() { File = file, Sha256 = digest, Size = size ?? content.Length }, content));
 
-        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             if (Broken)
                 throw new HttpRequestException("out of order");
@@ -157,9 +179,12 @@ public sealed class MediaCacheTests : IDisposable
             if (path == FarmRoutes.Media)
                 return Answer(JsonSerializer.Serialize(_media.Select(medium => medium.Held), FarmJson.Options));
             Interlocked.Increment(ref _downloads);
+            Asked.TrySetResult();
+            if (Gate is { } gate)
+                await gate.Task.WaitAsync(cancellationToken);
             return Answer(_media.Single(medium => path == $"{FarmRoutes.Media}/{medium.Held.Sha256}").Content);
         }
 
-        private static Task<HttpResponseMessage> Answer(string content) => Task.FromResult(new HttpResponseMessage(HttpStatusCode.OK) { Content = new StringContent(content) });
+        private static HttpResponseMessage Answer(string content) => new(HttpStatusCode.OK) { Content = new StringContent(content) };
     }
 }
