@@ -22,8 +22,11 @@ internal static class GuestTrace
     /// <summary>Guest time after the script's end until the last screen is taken, if it stands still then: a slow host's guest may be in the middle of scrolling.</summary>
     private const long SettlingTime = 500_000_000;
 
+    /// <summary>Looks in a row that must show the same. On a host's time the guest may just not have been running.</summary>
+    private const int StillLooks = 1, StillLooksOnHostTime = 6;
+
     /// <summary>A screen that never stands still is taken after so many times as long.</summary>
-    private const int MostLooks = 40;
+    private const int MostLooks = 100;
 
     /// <summary>Screens kept; a script with more steps is compared at the first ones and the end.</summary>
     private const int MostScreens = 500;
@@ -47,11 +50,13 @@ internal static class GuestTrace
         session.Phases.OnReached = phase => Capture(session, $"phase {phase.Name}", settled: false);
         var report = session.Run(cancel);
         string? before = null;
+        int still = 0, wanted = report.ClockMode == "host" ? StillLooksOnHostTime : StillLooks;
         for (int looks = 0; looks < MostLooks && session.Machine.End is null && !cancel.IsCancellationRequested; looks++)
         {
             session.Machine.Run(session.Machine.Time.Now + SettlingTime, cancel);
             string now = session.Machine.Screen.ReadText()?.ToText() ?? "";
-            if (now == before)
+            still = now == before ? still + 1 : 0;
+            if (still == wanted)
                 break;
             before = now;
         }
