@@ -2,7 +2,10 @@
 # Boots Debian's own kernel on an emulated CPU with AMD SVM (QEMU TCG), so that a real /dev/kvm is at hand where the host has
 # none, and runs one command there. Needs the packages qemu-system-x86, busybox-static, cpio.
 #
-#   run.sh --command 'SHELL COMMAND' [--out DIR] [--memory MiB] [--timeout SECONDS] [--forward HOSTPORT]...
+#   run.sh --command 'SHELL COMMAND' [--out DIR] [--memory MiB] [--timeout SECONDS] [--forward HOSTPORT]... [--clock instructions]
+#
+# --clock instructions: time inside is what the processor executes, 2 ns an instruction, and idle time is skipped; what is measured in
+# there then does not depend on what else this machine does.
 #
 # The nested machine sees this machine's files as they are, read-only (nothing is copied); /tmp is its own, /tmp/out is DIR. Its
 # network is QEMU's user-mode one, restricted: it reaches nothing but the given ports of this host's loopback, as 10.0.2.100:PORT.
@@ -11,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache="$root/.farm/nested-kvm"
-command='' out='' memory=2048 limit=540 forwards=()
+command='' out='' memory=2048 limit=540 forwards=() accelerator=tcg,thread=multi
 while [ $# -gt 0 ]; do
     case "$1" in
         --command) command=$2 ;;
@@ -19,6 +22,7 @@ while [ $# -gt 0 ]; do
         --memory) memory=$2 ;;
         --timeout) limit=$2 ;;
         --forward) forwards+=("$2") ;;
+        --clock) [ "$2" != instructions ] || accelerator='tcg,thread=single -icount shift=1,sleep=off' ;;
         *) echo "nested-kvm: unknown option $1" >&2; exit 2 ;;
     esac
     shift 2
@@ -67,7 +71,8 @@ network=user,id=n0,restrict=on
 for port in ${forwards[@]+"${forwards[@]}"}; do network+=",guestfwd=tcp:10.0.2.100:$port-cmd:busybox nc 127.0.0.1 $port"; done
 # Without SMAP: under it QEMU 7.2 faults on an IRETQ in user mode, which the .NET runtime uses.
 set +e
-timeout --foreground "$limit" qemu-system-x86_64 -nodefaults -no-reboot -machine pc -accel tcg,thread=multi -cpu max,+svm,-smap -smp ${FARM_KVM_SMP:-1} -m "$memory" \
+# shellcheck disable=SC2086
+timeout --foreground "$limit" qemu-system-x86_64 -nodefaults -no-reboot -machine pc -accel $accelerator -cpu max,+svm,-smap -smp ${FARM_KVM_SMP:-1} -m "$memory" \
     -kernel "$cache/vmlinuz" -initrd "$initrd" -append "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off" \
     -fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=host,mount_tag=host \
     -fsdev "local,id=out,path=$out,security_model=none" -device virtio-9p-pci,fsdev=out,mount_tag=out \

@@ -3,24 +3,30 @@ using System.Text.RegularExpressions;
 
 namespace Farm.Bench;
 
-/// <summary><c>farm boot</c> on the soft backend, the .NET runtime's start included.</summary>
-internal sealed class FarmEmulator(string root, string assist) : Emulator(assist == "vm86" ? "farm" : $"farm {assist}")
+/// <summary><c>farm boot</c>, the .NET runtime's start included.</summary>
+internal sealed class FarmEmulator(string root, string assist, string backend = "soft")
+    : Emulator(backend == "soft" ? assist == "vm86" ? "farm" : $"farm {assist}" : $"farm {backend} {assist}")
 {
-    private readonly string _program = Path.Combine(root, "src", "Cli", "bin", "Release", "net10.0", "farm.dll");
+    /// <summary>Between two looks at the child: the clocks of a busy nested machine are not cheap.</summary>
+    private readonly int _lookEvery = backend == "soft" ? 5 : 100;
 
-    public override string Describe() => $"farm boot --backend soft --assist {assist}, .NET {Environment.Version}";
+    private readonly string _program = ProgramIn(root);
+
+    public static string ProgramIn(string root) => Path.Combine(root, "src", "Cli", "bin", "Release", "net10.0", "farm.dll");
+
+    public override string Describe() => $"farm boot --backend {backend} --assist {assist}, .NET {Environment.Version}";
 
     public override string? Missing() => File.Exists(_program) ? null : $"{_program} is not built";
 
     public override Measurement RunLoop(string floppy, TimeSpan limit)
     {
-        using var child = new Child("dotnet", [_program, "boot", "--backend", "soft", "--assist", assist, "--floppy", floppy, "--serial", "-", "--expect", "never"], limit, output: true);
+        using var child = new Child("dotnet", [_program, "boot", "--backend", backend, "--assist", assist, "--floppy", floppy, "--serial", "-", "--expect", "never"], limit, output: true);
         return LoopWatch.Wait(child, LoopWatch.Pipe(child.Output));
     }
 
     public override Measurement Boot(Medium medium, string expect, TimeSpan limit)
     {
-        List<string> arguments = [_program, "boot", "--backend", "soft", "--assist", assist, "--expect", expect, "--memory", medium.MemoryMiB.ToString(CultureInfo.InvariantCulture)];
+        List<string> arguments = [_program, "boot", "--backend", backend, "--assist", assist, "--expect", expect, "--memory", medium.MemoryMiB.ToString(CultureInfo.InvariantCulture)];
         if (medium.Floppy is { } floppy)
             arguments.AddRange(["--floppy", floppy, "--order", "a"]);
         if (medium.Cdrom is { } cdrom)
@@ -32,7 +38,7 @@ internal sealed class FarmEmulator(string root, string assist) : Emulator(assist
         while (!child.Ended)
         {
             now = child.Now;
-            Thread.Sleep(5);
+            Thread.Sleep(_lookEvery);
         }
         child.Wait();
         return child.Error.Contains(": Pass:", StringComparison.Ordinal) ? new(now.Wall, now.Cpu, Instructions(child.Error)) : Measurement.Failed(child.Error);

@@ -30,6 +30,15 @@ internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int 
             yield return new("debian installer", new Medium(Cdrom: debian, MemoryMiB: 512), @"Select a language", Limit: 900);
     }
 
+    /// <summary>For the comparison on KVM.</summary>
+    public static IEnumerable<GuestBoot> OnKvm(string root)
+    {
+        if (Find(root, "freedos-722.img") is { } freedos)
+            yield return new("freedos", new Medium(Floppy: freedos, MemoryMiB: 16), @"A:\>", 300);
+        if (Find(root, "debian-installer-i386.iso") is { } debian)
+            yield return new("debian", new Medium(Cdrom: debian, MemoryMiB: 512), @"Select a language", 1800);
+    }
+
     public Measurement Run(Emulator emulator) => emulator.Boot(Medium, Expect, TimeSpan.FromSeconds(Limit));
 
     private static string? Find(string root, string file) =>

@@ -1,5 +1,11 @@
 using System.Globalization;
 using Farm.Bench;
+using Farm.Bench.Kvm;
+
+string root = Environment.GetEnvironmentVariable("FARM_ROOT") is { Length: > 0 } folder ? folder : Environment.CurrentDirectory;
+// What infra/bench-kvm.sh calls in the nested machine.
+if (args is ["kvm-inside", var exits, var boots, var results])
+    return KvmCost.Run(root, exits == "-" ? null : exits, boots, results);
 
 string? json = null, docs = null, only = null;
 string[] names = ["farm", "farm native", "qemu", "bochs"];
@@ -30,6 +36,7 @@ for (int i = 0; i < args.Length; i++)
         default:
             Console.Error.WriteLine("""
                 usage: farm bench [--only TEXT] [--with EMULATOR,...] [--repeat N] [--slow] [--json FILE] [--docs FILE]
+                       farm bench kvm
                 Measures guest MIPS in small loops, and the time of boots, beside QEMU (TCG) and Bochs on the same media.
                   --only TEXT   rows whose name contains TEXT: loop, boot, "loop alu", freedos...
                   --with LIST   emulators: farm, farm native, farm full, qemu, bochs
@@ -37,11 +44,11 @@ for (int i = 0; i < args.Length; i++)
                   --slow        the boots too that take an interpreter minutes: Debian's installer
                   --json FILE   where the results go (default .farm/bench.json)
                   --docs FILE   a document whose results are replaced by these, as docs/benchmarks.md
+                farm bench kvm measures the kvm backend in a nested machine: see infra/bench-kvm.sh.
                 """);
             return 2;
     }
 }
-string root = Environment.GetEnvironmentVariable("FARM_ROOT") is { Length: > 0 } folder ? folder : Environment.CurrentDirectory;
 Emulator[] known = [new FarmEmulator(root, "vm86"), new FarmEmulator(root, "full"), new FarmEmulator(root, "native"), new QemuEmulator(), new BochsEmulator()];
 var emulators = new List<Emulator>();
 foreach (string name in names)

@@ -5,12 +5,14 @@ using System.Text.RegularExpressions;
 
 namespace Farm.Bench;
 
-/// <summary>QEMU with its translator (TCG); the text screen is read from guest memory through QMP.</summary>
-internal sealed class QemuEmulator() : Emulator("qemu")
+/// <summary>QEMU, as a rule with its translator (TCG); the text screen is read from guest memory through QMP.</summary>
+internal sealed class QemuEmulator(string accelerator = "tcg") : Emulator(accelerator == "tcg" ? "qemu" : $"qemu {accelerator}")
 {
     private const string Program = "qemu-system-i386";
 
-    public override string Describe() => $"{Output(Program, "--version")}, -machine pc -accel tcg -cpu pentium3";
+    private readonly int _lookEvery = accelerator == "tcg" ? 10 : 100;
+
+    public override string Describe() => $"{Output(Program, "--version")}, -machine pc -accel {accelerator} -cpu pentium3";
 
     public override string? Missing() => OnPath(Program) ? null : "the Debian package qemu-system-x86 is not installed";
 
@@ -35,14 +37,14 @@ internal sealed class QemuEmulator() : Emulator("qemu")
                 break;
             if (pattern.IsMatch(Text(File.ReadAllBytes(dump))))
                 return new(now.Wall, now.Cpu);
-            Thread.Sleep(10);
+            Thread.Sleep(_lookEvery);
         }
         return Measurement.Failed($"not there within {limit.TotalSeconds:F0} s");
     });
 
-    private static IEnumerable<string> Common(Medium medium)
+    private IEnumerable<string> Common(Medium medium)
     {
-        List<string> arguments = ["-machine", "pc", "-accel", "tcg", "-cpu", "pentium3", "-m", $"{medium.MemoryMiB}", "-display", "none", "-net", "none"];
+        List<string> arguments = ["-machine", "pc", "-accel", accelerator, "-cpu", "pentium3", "-m", $"{medium.MemoryMiB}", "-display", "none", "-net", "none"];
         if (medium.Floppy is { } floppy)
             arguments.AddRange(["-drive", $"if=floppy,format=raw,snapshot=on,file={floppy}", "-boot", "a"]);
         if (medium.Cdrom is { } cdrom)
