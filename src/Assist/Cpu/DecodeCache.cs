@@ -24,6 +24,9 @@ internal unsafe struct Block
     /// <summary>Stores to it since it last was found good.</summary>
     public ushort Strikes;
 
+    /// <summary>When its bytes were last known to be those in memory, see <see cref="X86Cpu.ForgetCode"/>.</summary>
+    public ulong Epoch;
+
     public const ulong NoPage = ulong.MaxValue;
     public const ulong AddressMask = (1ul << 48) - 1;
 
@@ -138,9 +141,7 @@ internal sealed unsafe class DecodeCache : IDisposable
     /// <summary>True: the memory of a block that was stored to is as it was decoded, and the block may be executed again. False: the block is gone.</summary>
     public bool Restore(Block* block)
     {
-        ulong address = block->Key & Block.AddressMask;
-        byte* host = _memory.HostAt(address);
-        if (host != null && new ReadOnlySpan<byte>(host, block->Bytes).SequenceEqual(new ReadOnlySpan<byte>(Block.Code(block), block->Bytes)))
+        if (Stands(block))
         {
             block->Count = block->Suspect;
             block->Suspect = block->Strikes = 0;
@@ -148,6 +149,14 @@ internal sealed unsafe class DecodeCache : IDisposable
         }
         Remove(block);
         return false;
+    }
+
+    /// <summary>The block's memory is as it was decoded. What crosses into another page is not kept, so it never is.</summary>
+    public bool Stands(Block* block)
+    {
+        byte* host = _memory.HostAt(block->Key & Block.AddressMask);
+        return host != null && block->TailPage == Block.NoPage
+            && new ReadOnlySpan<byte>(host, block->Bytes).SequenceEqual(new ReadOnlySpan<byte>(Block.Code(block), block->Bytes));
     }
 
     /// <summary>Drops a block.</summary>

@@ -58,8 +58,13 @@ public sealed unsafe partial class X86Cpu
         if ((Memory.KindAt(physical) & PageKind.Readable) == 0)
             return DecodeUncached(linear, rip, physical);
 
-        ulong key = physical | ((ulong)_codeBits << 48) | (_codeEpoch << 55);
+        ulong key = physical | ((ulong)_codeBits << 48);
         Block* block = _code.Find(key);
+        if (block != null && block->Epoch != _codeEpoch && block->Count != 0 && !_code.Stands(block))
+        {
+            _code.Remove(block);
+            block = null;
+        }
         if (block == null || (block->Count == 0 && !_code.Restore(block)))
             block = Decode(linear, rip, key);
         else if (block->TailPage != Block.NoPage && rip + block->Bytes <= _codeEnd && !TailStands(block, linear))
@@ -67,6 +72,7 @@ public sealed unsafe partial class X86Cpu
             _code.Remove(block);
             block = Decode(linear, rip, key);
         }
+        block->Epoch = _codeEpoch;
 
         // What crosses a page is looked up each time: the second page may have moved.
         if (block->TailPage == Block.NoPage)

@@ -20,21 +20,33 @@ public sealed unsafe partial class X86Cpu
     }
 
     /// <summary>
-    /// Another processor may have stored to memory without the map noticing: what was decoded so far is not trusted any more.
+    /// Another processor may have stored to memory without the map noticing: what was decoded so far is compared with its memory before
+    /// it is executed again.
     /// </summary>
     public void ForgetCode()
     {
-        if (++_codeEpoch == CodeEpochs)
-        {
-            _codeEpoch = 0;
-            _code.Clear();
-        }
+        _codeEpoch++;
         ForgetJumps();
     }
 
-    /// <summary>Part of the keys of the decode cache, so that older blocks are not found.</summary>
-    private const ulong CodeEpochs = 512;
+    /// <summary>Counts the calls of <see cref="ForgetCode"/>: blocks of an earlier one are not trusted.</summary>
     private ulong _codeEpoch;
+
+    /// <summary>What the instruction at CS:IP is, decoded as it will be executed; INVALID where its fetch faults.</summary>
+    public Iced.Intel.Code PeekCode()
+    {
+        Import();
+        Window* window = _windows + (int)Seg.Cs;
+        ulong rip = State->Rip & window->LinearMask;
+        try
+        {
+            return (Iced.Intel.Code)Block.Ops(Lookup((window->Base + rip) & window->LinearMask, rip))->Code;
+        }
+        catch (GuestFault)
+        {
+            return Iced.Intel.Code.INVALID;
+        }
+    }
 
     /// <summary>
     /// Delivers an event between two runs as if it had come up at RIP; what its delivery raises is delivered instead, up to shutdown.

@@ -6,9 +6,6 @@ namespace Farm.Assist.Monitor;
 // The monitor's calls.
 public sealed unsafe partial class AssistHost
 {
-    private readonly byte[] _bytes = new byte[MaxInstructionLength];
-    private const int MaxInstructionLength = 15;
-
     /// <summary>What the interpreter reported beside the instruction that it executed: a kick, or the door's request to stop.</summary>
     private AssistStep? _request;
 
@@ -54,10 +51,10 @@ public sealed unsafe partial class AssistHost
         if ((frame.Eflags & Eflags.VM) == 0)
             return AnswerPanic();
         Vm86State.Load(Guest, frame);
-        var instruction = Decode();
-        Statistics.CountTrap(instruction.Mnemonic);
+        var code = _cpu.PeekCode();
+        Statistics.CountTrap(code.Mnemonic());
 
-        bool simple = IsSimple(instruction.Code);
+        bool simple = IsSimple(code);
         if (!simple || Vcpu.Instructions != 0)
             TakeLive();
         ulong faults = _cpu.FaultCount;
@@ -205,20 +202,6 @@ public sealed unsafe partial class AssistHost
         bool refused = _options.Strength == AssistStrength.Vm86 && _options.Refused.Contains(_cpu.UnsupportedCode);
         Unsupported = new UnsupportedInstruction(_cpu.UnsupportedBytes, _cpu.UnsupportedAt, _cpu.UnsupportedCode, refused);
         return AssistStep.Unsupported;
-    }
-
-    /// <summary>The instruction at CS:IP, for the statistics and to know what it may touch.</summary>
-    private Instruction Decode()
-    {
-        ulong linear = Guest->Cs.Base + Guest->Rip;
-        for (int i = 0; i < _bytes.Length; i++)
-        {
-            byte* host = _cpu.Memory.HostAt(linear + (ulong)i);
-            _bytes[i] = host == null ? (byte)0xFF : *host;
-        }
-        var decoder = Decoder.Create(16, _bytes, Guest->Rip);
-        decoder.Decode(out var instruction);
-        return instruction;
     }
 
     /// <summary>

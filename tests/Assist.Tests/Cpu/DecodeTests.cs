@@ -79,6 +79,32 @@ public unsafe class DecodeTests
     }
 
     [Fact]
+    public void Code_that_another_processor_may_have_changed_is_compared_before_it_runs_again()
+    {
+        using var machine = new TestMachine();
+        machine.Assemble(a =>
+        {
+            Label top = a.CreateLabel();
+            a.Label(ref top);
+            a.inc(ax);
+            a.jmp(top);
+        });
+        machine.Cpu.Run(20);
+        ulong decoded = machine.Cpu.BlocksDecoded;
+        machine.Cpu.ForgetCode();
+        machine.Cpu.Run(20);
+        Assert.Equal(20ul, machine.State->Gpr[0]);
+        Assert.Equal(decoded, machine.Cpu.BlocksDecoded);
+
+        machine.Ram[(int)TestMachine.CodeAt] = 0x43; // inc bx, stored without the map's knowledge
+        machine.Cpu.ForgetCode();
+        Assert.Equal(Code.Inc_r16, machine.Cpu.PeekCode());
+        machine.Cpu.Run(20);
+        Assert.Equal(20ul, machine.State->Gpr[0]);
+        Assert.Equal(10ul, machine.State->Gpr[3]);
+    }
+
+    [Fact]
     public void A_block_that_became_data_is_dropped()
     {
         using var machine = new TestMachine();
