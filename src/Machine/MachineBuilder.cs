@@ -190,6 +190,8 @@ public static class MachineBuilder
         foreach (var device in portDevices)
             ports.Map(device);
         mmio.Map(vga.Name, vga, VgaDevice.WindowBase, VgaDevice.WindowSize);
+        if (hypervisor.Capabilities.StoresUnseen)
+            vga.MapWindow = memory.ShowVideo;
         mmio.Map(hpet.Name, hpet, HpetTimerBlock.DefaultBase, HpetTimerBlock.Length);
         if (interrupts.IoApic is { } ioApic)
             mmio.Map(ioApic.Name, ioApic, IoApic.DefaultBase, IoApic.Length);

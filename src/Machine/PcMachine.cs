@@ -167,6 +167,7 @@ public sealed class PcMachine : IDisposable
                 Reset(kind);
             if (now >= until || End is not null)
                 return;
+            Parts.Vga.OfferWindow();
             Step(Math.Min(until, Clock.NextDeadline));
         }
     }

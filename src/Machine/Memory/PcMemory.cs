@@ -25,6 +25,7 @@ public sealed unsafe class PcMemory : IDisposable, IGuestMemory
     private readonly bool[] _pamRead = new bool[ShadowPages];
     private readonly bool[] _pamWrite = new bool[ShadowPages];
     private bool _smramVisible;
+    private (ulong Start, ulong Length, nint Host) _video;
 
     public PcMemory(PhysicalMemory map, MemoryMap layout, ReadOnlySpan<byte> flash, ReadOnlySpan<byte> loader)
     {
@@ -91,6 +92,16 @@ public sealed unsafe class PcMemory : IDisposable, IGuestMemory
             return;
         _smramVisible = visible;
         Map.Map(SmramStart, SmramLength, visible ? _ram.Start + SmramStart : null, visible ? Ram : PageKind.Mmio);
+        if (!visible && _video.Host != 0)
+            Map.Map(_video.Start, _video.Length, (byte*)_video.Host, Ram);
+    }
+
+    /// <summary>Shows host memory in a part of the VGA window, or with 0 the device again.</summary>
+    public void ShowVideo(ulong start, int length, nint host)
+    {
+        _video = (start, (ulong)length, host);
+        if (!_smramVisible)
+            Map.Map(start, (ulong)length, (byte*)host, host != 0 ? Ram : PageKind.Mmio);
     }
 
     /// <summary>A read in C0000h-FFFFFh that the map does not answer: ROM behind write-only shadow RAM, else nothing.</summary>

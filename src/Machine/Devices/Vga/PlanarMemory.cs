@@ -41,6 +41,8 @@ public sealed unsafe class PlanarMemory : IDisposable
     private int _rotate;
     private int _function;
     private uint _bitMask;
+    private TextWindow? _text;
+    private ulong _generation;
 
     /// <param name="size">Bytes, a power of two of at least 256 KiB.</param>
     public PlanarMemory(int size)
@@ -59,7 +61,39 @@ public sealed unsafe class PlanarMemory : IDisposable
     public byte* Bytes { get; private set; }
 
     /// <summary>Counts the writes through the VGA's windows that changed something.</summary>
-    public ulong Generation { get; private set; }
+    public ulong Generation
+    {
+        get
+        {
+            Settle();
+            return _generation;
+        }
+    }
+
+    /// <summary>
+    /// Offset from A0000h of the window while a text mode makes it plain memory (<see cref="TextWindow"/>): odd/even addressing on planes 0
+    /// and 1, nothing that modifies data. Only the latches would show a difference. Null: it is not.
+    /// </summary>
+    public uint? PlainText { get; private set; }
+
+    /// <summary>The window while a processor uses it directly.</summary>
+    public TextWindow? Text
+    {
+        get => _text;
+        set
+        {
+            Settle();
+            value?.Load(Bytes);
+            _text = value;
+        }
+    }
+
+    /// <summary>Brings to video memory what a processor stored to <see cref="Text"/>.</summary>
+    public void Settle()
+    {
+        if (_text is not null && _text.Store(Bytes))
+            _generation++;
+    }
 
     public uint Latch => _latch;
 
@@ -98,6 +132,9 @@ public sealed unsafe class PlanarMemory : IDisposable
         _function = (graphics[(int)GraphicsRegister.DataRotate] >> 3) & 3;
         _bitMask = graphics[(int)GraphicsRegister.BitMask] * 0x01010101u;
         _plainWrite = _writeMode == 0 && _function == 0 && _rotate == 0 && _bitMask == uint.MaxValue && _enableSetReset == 0;
+        bool plain = _enabled && _windowSize == TextWindow.Size && _oddEvenWrite && _oddEvenRead && _chainOddEven && _mapMask == 3 && (_readMap & 2) == 0
+            && _plainWrite && !_compareRead && _bank == 0 && _offsetMask == 0xFFFF;
+        PlainText = plain ? _windowBase : null;
     }
 
     /// <summary>
@@ -118,6 +155,8 @@ public sealed unsafe class PlanarMemory : IDisposable
         address -= _windowBase;
         if (address >= _windowSize)
             return 0xFF;
+        if (_text is not null)
+            return _text.Bytes[address];
         int plane = _readMap;
         if (_chain4)
         {
@@ -146,6 +185,11 @@ public sealed unsafe class PlanarMemory : IDisposable
         address -= _windowBase;
         if (address >= _windowSize)
             return;
+        if (_text is not null)
+        {
+            _text.Bytes[address] = value;
+            return;
+        }
         uint planes = _mapMask;
         if (_chain4)
         {
@@ -166,7 +210,7 @@ public sealed unsafe class PlanarMemory : IDisposable
         if (result == word)
             return;
         word = result;
-        Generation++;
+        _generation++;
     }
 
     /// <summary>Byte write into video memory as the linear framebuffer sees it.</summary>
@@ -176,23 +220,25 @@ public sealed unsafe class PlanarMemory : IDisposable
         if (target == value)
             return;
         target = value;
-        Generation++;
+        _generation++;
     }
 
     public byte ReadLinear(uint address) => Bytes[address & (uint)(Size - 1)];
 
     /// <summary>Notes a change that was made through <see cref="Bytes"/>.</summary>
-    public void Touch() => Generation++;
+    public void Touch() => _generation++;
 
     /// <summary>Zeroes the first <paramref name="count"/> bytes.</summary>
     public void Clear(long count)
     {
+        Settle();
         new Span<byte>(Bytes, (int)Math.Clamp(count, 0, Size)).Clear();
-        Generation++;
+        _generation++;
     }
 
     public void Dispose()
     {
+        _text = null;
         _allocation.Dispose();
         _words = null;
         Bytes = null;

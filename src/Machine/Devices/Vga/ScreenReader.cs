@@ -41,6 +41,7 @@ public sealed class ScreenReader(VgaDevice vga)
     {
         if (IsGraphics)
             return null;
+        vga.Settle();
         var view = new CrtcView(vga.Crtc);
         int columns = Math.Min(view.Columns, MaximumColumns);
         var cells = new List<ushort>(columns * 50);
@@ -77,7 +78,11 @@ public sealed class ScreenReader(VgaDevice vga)
     }
 
     /// <summary>The picture that the monitor shows.</summary>
-    public RgbaImage Render() => ScreenRenderer.Render(vga);
+    public RgbaImage Render()
+    {
+        vga.Settle();
+        return ScreenRenderer.Render(vga);
+    }
 
     /// <summary>As <see cref="Screen.Hash"/> of a <see cref="Capture"/>, without drawing text.</summary>
     public ulong Hash() => StableHash.Combine(ReadText()?.Hash ?? Render().Hash, Blanked ? 1 : 0);

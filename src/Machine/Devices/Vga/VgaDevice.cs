@@ -41,6 +41,9 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
     private ulong _generation;
     private RetraceTiming _timing;
     private bool _timingStale = true;
+    private TextWindow? _text;
+    private uint _mappedAt;
+    private int _windowAccesses;
 
     /// <param name="verticalInterrupt">IRQ 2/9 on a PC; most adapters leave it unconnected.</param>
     /// <param name="videoMemory">Bytes, a power of two of at least 256 KiB.</param>
@@ -95,6 +98,15 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
 
     /// <summary>Raised when <see cref="LinearDirect"/> changes.</summary>
     public event Action? LinearAccessChanged;
+
+    /// <summary>Accesses to the window that cost about what mapping it does.</summary>
+    private const int AccessesBeforeMapping = 64;
+
+    /// <summary>
+    /// Shows the window as memory: its address, length, and the host's address of its bytes, or 0 when it is the device's again. Set where
+    /// each access to a device stops a processor.
+    /// </summary>
+    public Action<ulong, int, nint>? MapWindow { get; set; }
 
     protected PlanarMemory Memory => _memory;
 
@@ -216,8 +228,22 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         }
     }
 
+    /// <summary>Between two runs: maps the window of a text mode as memory when it is in use.</summary>
+    public void OfferWindow()
+    {
+        if (_windowAccesses < AccessesBeforeMapping || MapWindow is null || _memory.Text is not null || PlainText is not { } offset)
+            return;
+        _memory.Text = _text ??= new TextWindow();
+        _mappedAt = offset;
+        MapWindow(WindowBase + offset, TextWindow.Size, (nint)_text.Bytes);
+    }
+
+    /// <summary>Before the screen is read.</summary>
+    internal void Settle() => _memory.Settle();
+
     public virtual ulong ReadMmio(ulong address, int size)
     {
+        _windowAccesses++;
         uint offset = (uint)(address - WindowBase);
         ulong value = 0;
         for (int i = 0; i < size; i++)
@@ -227,6 +253,7 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
 
     public virtual void WriteMmio(ulong address, ulong value, int size)
     {
+        _windowAccesses++;
         uint offset = (uint)(address - WindowBase);
         for (int i = 0; i < size; i++)
             WriteWindow(offset + (uint)i, (byte)(value >> (8 * i)));
@@ -259,7 +286,14 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         GC.SuppressFinalize(this);
     }
 
-    protected virtual void Dispose(bool disposing) => _memory.Dispose();
+    protected virtual void Dispose(bool disposing)
+    {
+        _memory.Dispose();
+        _text?.Dispose();
+    }
+
+    /// <summary>As <see cref="PlanarMemory.PlainText"/>, where nothing of the adapter's own lies between.</summary>
+    protected virtual uint? PlainText => _packedWindow ? null : _memory.PlainText;
 
     protected virtual byte ReadSequencer(byte index) => index <= (byte)SequencerRegister.MemoryMode ? _sequencer[index] : (byte)0;
 
@@ -363,6 +397,11 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         bool wide = _dispi.Enabled && !_dispi.Packed;
         _memory.SetBank(wide ? _dispi.BankOffset : 0, wide);
         _memory.Configure(_sequencer, _graphics, _output);
+        if (_memory.Text is null || PlainText == _mappedAt)
+            return;
+        _memory.Text = null;
+        _windowAccesses = 0;
+        MapWindow?.Invoke(WindowBase + _mappedAt, TextWindow.Size, 0);
     }
 
     private void WriteAttributePort(byte data)

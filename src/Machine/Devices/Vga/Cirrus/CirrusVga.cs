@@ -55,6 +55,8 @@ public sealed class CirrusVga : VgaDevice
         }
     }
 
+    protected override uint? PlainText => null;
+
     private ExtendedMode Extended => (ExtendedMode)Sequencer[CirrusSequencer.ExtendedMode];
 
     private ModeExtensions Extensions => (ModeExtensions)Graphics[CirrusGraphics.ModeExtensions];
