@@ -123,6 +123,7 @@ internal sealed unsafe class Execution : IDisposable
                     Report(_assist.Unsupported!.Bytes, OpcodeReasons.Assist);
                 return FromAssist(step);
             }
+            _vcpu.MayLeaveProtectedMode = _assist.Mode == AssistMode.Aside;
             var exit = _vcpu.Run(_smi ? Math.Min(_end - now, MonitorSlice) : _end - now);
             _exits[exit.Reason] = _exits.GetValueOrDefault(exit.Reason) + 1;
             switch (exit.Reason)

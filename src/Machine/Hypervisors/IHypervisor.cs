@@ -117,6 +117,17 @@ public interface IVcpu : IVcpuState, IDisposable
     /// <summary>The present or next run ends as <see cref="VcpuExitReason.Kicked"/> after so much host time. Only without virtual time; the last call holds.</summary>
     void KickAfter(long nanoseconds);
 
+    /// <summary>
+    /// What runs next may clear CR0.PE; at first it may. Where it cannot (under the monitor), a backend that does not intercept it need not
+    /// look after each exit.
+    /// </summary>
+    bool MayLeaveProtectedMode
+    {
+        set
+        {
+        }
+    }
+
     /// <summary>Latches a non-maskable interrupt.</summary>
     void PendNmi();
 

@@ -4,8 +4,8 @@ using Farm.Machine.Hypervisors.Kvm.Native;
 
 namespace Farm.Machine.Hypervisors.Kvm;
 
-// Registers: fetched when someone looks, written back when they changed. General and system registers and events lie in the shared page
-// and cost no call; FPU, MSRs and debug registers do.
+// Registers: fetched when someone looks, written back when they changed. General registers come with each exit in the shared page; system
+// registers and events do where the run loop needs them, else they cost a call, as FPU, MSRs and debug registers do.
 internal sealed unsafe partial class KvmVcpu
 {
     private const uint TimeStamp = 0x10;
@@ -23,6 +23,9 @@ internal sealed unsafe partial class KvmVcpu
     /// <summary>Two of them: what was handed out, and behind it what it was when fetched.</summary>
     private CpuState* _state;
     private bool _fetched;
+
+    /// <summary>Which of the shared page's registers are those of now.</summary>
+    private ulong _known;
 
     /// <summary>A pending access is completed first. Not to be asked for by a device that answers a read.</summary>
     public CpuState* State
@@ -106,8 +109,20 @@ internal sealed unsafe partial class KvmVcpu
         return _file.Try(KvmIoctl.GetMsrs, request) == 1;
     })];
 
+    /// <summary>Fetches what of the given registers did not come with the exit.</summary>
+    private void Know(ulong registers)
+    {
+        registers &= ~_known;
+        if ((registers & KvmConstants.SyncSregs) != 0)
+            _file.Call(KvmIoctl.GetSregs, &_run->Sync.Sregs, "KVM_GET_SREGS");
+        if ((registers & KvmConstants.SyncEvents) != 0)
+            _file.Call(KvmIoctl.GetVcpuEvents, &_run->Sync.Events, "KVM_GET_VCPU_EVENTS");
+        _known |= registers;
+    }
+
     private void Fetch()
     {
+        Know(KvmConstants.SyncAll);
         CpuState* state = _state;
         *state = default;
         ref readonly var regs = ref _run->Sync.Regs;

@@ -53,9 +53,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _msrs = KnownMsrs();
         // The shared registers hold nothing before the first run.
         _file.Call(KvmIoctl.GetRegs, &_run->Sync.Regs, "KVM_GET_REGS");
-        _file.Call(KvmIoctl.GetSregs, &_run->Sync.Sregs, "KVM_GET_SREGS");
-        _file.Call(KvmIoctl.GetVcpuEvents, &_run->Sync.Events, "KVM_GET_VCPU_EVENTS");
-        _run->ValidRegs = KvmConstants.SyncAll;
+        Know(KvmConstants.SyncAll);
         _apicBase = _run->Sync.Sregs.ApicBase;
     }
 
@@ -71,6 +69,8 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         EnterThread();
         _stop = null;
         AllowProgress();
+        // What comes with each exit costs at each exit: on SVM all of it a third of the exit.
+        _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : KvmConstants.SyncRegs;
         while (true)
         {
             _slots.Apply();
@@ -109,7 +109,16 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
 
     public void RequestStop(VcpuExitReason reason) => _stop ??= reason;
 
-    public CodePosition Position => new(_run->Sync.Sregs.Cs.Selector, _run->Sync.Regs.Rip, _run->Sync.Sregs.Cs.Base + _run->Sync.Regs.Rip);
+    public bool MayLeaveProtectedMode { get; set; } = true;
+
+    public CodePosition Position
+    {
+        get
+        {
+            Know(KvmConstants.SyncSregs);
+            return new(_run->Sync.Sregs.Cs.Selector, _run->Sync.Regs.Rip, _run->Sync.Sregs.Cs.Base + _run->Sync.Regs.Rip);
+        }
+    }
 
     /// <summary>There is nothing to limit: the timer's kick ends the run.</summary>
     public void LimitTo(ulong instructions)
@@ -155,7 +164,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
 
     /// <summary>The guest is in real mode where it may not be, and no event is half delivered: the assist can take it over.</summary>
     private bool LeftProtectedMode =>
-        !_realModeAllowed && (_run->Sync.Sregs.Cr0 & ControlRegisters.Cr0PE) == 0
+        !_realModeAllowed && MayLeaveProtectedMode && (_run->Sync.Sregs.Cr0 & ControlRegisters.Cr0PE) == 0
         && (_run->Sync.Events.ExceptionInjected | _run->Sync.Events.ExceptionPending | _run->Sync.Events.InterruptInjected | _run->Sync.Events.NmiInjected) == 0;
 
     /// <summary>The timer signals one thread: it follows the machine if that moves to another.</summary>
@@ -228,6 +237,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     /// </summary>
     private void ReloadPageTables()
     {
+        Know(KvmConstants.SyncSregs);
         KvmSregs sregs = _run->Sync.Sregs;
         sregs.Cr0 = (sregs.Cr0 | ControlRegisters.Cr0CD) ^ ControlRegisters.Cr0NW;
         _file.Call(KvmIoctl.SetSregs, &sregs, "KVM_SET_SREGS");
@@ -330,6 +340,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     {
         _accessPending = false;
         _fetched = false;
+        _known = _run->ValidRegs;
         _run->DirtyRegs = 0;
         // The local APIC is the machine's, these two of its registers are the kernel's.
         if (_run->ApicBase != _apicBase)

@@ -24,7 +24,11 @@ internal static unsafe class KickSignal
 
     public static void Ensure() => _ = Installed.Value;
 
-    public static int ThreadId => (int)LibC.syscall(SysGetTid);
+    /// <summary>Asked at each run: it costs a call once.</summary>
+    public static int ThreadId => _threadId != 0 ? _threadId : _threadId = (int)LibC.syscall(SysGetTid);
+
+    [ThreadStatic]
+    private static int _threadId;
 
     public static void Send(int thread) => _ = LibC.syscall(SysTgkill, Environment.ProcessId, thread, Number);
 
