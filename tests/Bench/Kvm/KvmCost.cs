@@ -113,7 +113,7 @@ internal static class KvmCost
     /// <summary>What one exit of each kind took, in nanoseconds, round by round; the first rounds of a run, while code is compiled, do not count.</summary>
     private sealed class RoundTimes
     {
-        private const int WarmUp = ExitLoops.Rounds / 3;
+        private const int WarmUp = ExitLoops.Rounds * 2 / 3;
 
         private readonly Dictionary<char, List<double>> _rounds = ExitLoops.Kinds.ToDictionary(kind => kind.Letter, _ => new List<double>());
         private char _last;
