@@ -40,6 +40,7 @@ public sealed class EmulationTests
     {
         var report = Boot(StandInLibrary.NewHypervisor(), AssistStrength.Native, FlatBootSector(static c =>
         {
+            KeepVideoMemoryADevice(c);
             c.mov(esi, 0xFEE00030);
             c.mov(edi, 0xB80A0);
             // MOVSD with 32-bit addresses
@@ -125,10 +126,19 @@ public sealed class EmulationTests
         return image;
     }
 
+    /// <summary>The window of a plain text mode may become memory; with all planes written it is not plain.</summary>
+    private static void KeepVideoMemoryADevice(Assembler code)
+    {
+        code.mov(dx, 0x3C4);
+        code.mov(ax, 0x0F02);
+        code.@out(dx, ax);
+    }
+
     private static byte[] BootSector()
     {
         var code = new Assembler(16);
         var end = code.CreateLabel();
+        KeepVideoMemoryADevice(code);
         code.mov(ax, 0xB800);
         code.mov(es, ax);
         code.xor(bx, bx);
