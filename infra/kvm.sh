@@ -5,6 +5,8 @@
 #   FARM_KVM_BOOTS    strengths to boot FreeDOS under (vm86 native)
 #   FARM_KVM_GUESTS   guests of the catalogue to run on soft here and on KVM there, with their screens compared at each step, such as
 #                     "grub2:disk:vm86 freedos:install:native" (none; needs tests/EndToEnd in Release)
+#   FARM_KVM_DIVERGE  guests to run on soft and on KVM there under farm diverge, which must find no difference, such as
+#                     "freedos:vm86 grub2:native" (none)
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 media=${FARM_MEDIA:-$root/../shared/guests}
@@ -21,7 +23,7 @@ if [ -n "$guests" ]; then
 fi
 
 cat >"$out/inside" <<SH
-guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmDivergenceTests}" PATH='$PATH'
+guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmDivergenceTests}" PATH='$PATH'
 SH
 cat >>"$out/inside" <<'SH'
 [ -z "$patience" ] || export FARM_TEST_PATIENCE=$patience
@@ -79,6 +81,17 @@ for guest in $guests; do
     fi
     name=$(echo "$guest" | tr ':' '-')
     sed 's/^/      /' "guests/$name-bochs.screens" 2>/dev/null
+done
+for guest in $diverge; do
+    assist=${guest#*:}
+    if FARM_MEDIA=$media $root/src/Cli/bin/Release/net10.0/farm diverge ${guest%:*} --between soft/$assist,kvm/$assist --guest-seconds 900 >diverge.log 2>&1; then
+        passed=$((passed + 1))
+        echo "   $guest on soft and kvm: no difference"
+    else
+        failed=$((failed + 1))
+        echo "   $guest on soft and kvm: DIFFERENT"
+    fi
+    sed 's/^/      /' diverge.log
 done
 echo "kvm: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
