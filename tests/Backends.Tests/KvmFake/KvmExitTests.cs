@@ -43,6 +43,32 @@ public sealed unsafe class KvmExitTests : IDisposable
     }
 
     [Fact]
+    public void The_registers_of_the_local_apic_that_the_kernel_holds_are_passed_on()
+    {
+        var offered = new List<ulong>();
+        using var bed = NewBed();
+        bed.TaskPriority = 0x37;
+        _kernel.Run((run, _) =>
+        {
+            offered.Add(run->Cr8);
+            run->Cr8 = 2;
+            run->ApicBase = 0xFED0_0900;
+            run->ExitReason = KvmExit.SetTpr;
+            return 0;
+        });
+        _kernel.Run((run, _) =>
+        {
+            offered.Add(run->Cr8);
+            run->ExitReason = KvmExit.Shutdown;
+            return 0;
+        });
+        Assert.Equal(VcpuExitReason.Shutdown, bed.Vcpu.Run(0).Reason);
+        Assert.Equal([3ul, 2ul], offered);
+        Assert.Equal(0x20, bed.TaskPriority);
+        Assert.Equal(0xFED0_0900ul, bed.ApicBase);
+    }
+
+    [Fact]
     public void A_call_that_signals_interrupt_is_repeated()
     {
         int left = 3;
