@@ -29,7 +29,7 @@ public sealed class ScriptRunner
     private const int FailOverlap = 4096;
 
     /// <summary>A screen that never stands still is waited for so many times as long.</summary>
-    private const int MostSettling = 10;
+    private const int MostSettling = 4;
 
     private readonly GuestScript _script;
     private readonly IScriptTarget _target;
@@ -77,7 +77,7 @@ public sealed class ScriptRunner
 
     /// <summary>
     /// How long the text on the screen has to stand still, in guest time, after an expectation came true before the script goes on (at most
-    /// ten times as long): so that what two runs show at a step can be compared.
+    /// four times as long): so that what two runs show at a step can be compared.
     /// </summary>
     public TimeSpan Settle { get; init; }
 
