@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
 # With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine. The word kvm stands for the
-# backend tests and boots on real KVM in a nested machine (infra/kvm.sh), the word guests for every guest of the catalogue by strength
-# and firmware and for three runs alike of each, kvm-farm for a farm with a KVM node in the nested machine; all run only when named. Reports and screens of guests: .farm/test-logs/guests.
+# backend tests and boots on real KVM in a nested machine (infra/kvm.sh); like these it runs only when named:
+#   guests      every guest of the catalogue by strength and firmware, and three runs alike of each
+#   kvm-guests  guests on KVM in the nested machine, their screens beside those on soft (an hour)
+#   kvm-farm    a farm with a KVM node in the nested machine
+# Reports and screens of guests: .farm/test-logs/guests and .farm/test-logs/kvm.
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
@@ -30,9 +33,10 @@ if [ $# = 0 ]; then
     fi
 fi
 
-kvm= guests= kvm_farm=
+kvm= guests= kvm_guests= kvm_farm=
 for word in "$@"; do
     [ "${word,,}" = kvm ] && kvm=1
+    [ "${word,,}" = kvm-guests ] && kvm_guests=1
     [ "${word,,}" = kvm-farm ] && kvm_farm=1
     [ "${word,,}" = guests ] && guests=1
 done
@@ -79,14 +83,19 @@ if [ -n "$guests" ]; then
     tally Guests "$logs/guests.log" $code
 fi
 
-if [ -n "$kvm" ]; then
-    echo "== KVM in a nested machine"
-    timeout 600 infra/kvm.sh >"$logs/kvm.log"
-    sed '/^kvm: .* passed/d' "$logs/kvm.log"
-    read -r p f s < <(sed -n 's/^kvm: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped.*/\1 \2 \3/p' "$logs/kvm.log") || { p=0 f=1 s=0; }
+# Runs infra/kvm.sh and adds up its last line: a title, a name for the log, its arguments.
+nested() {
+    local title=$1 log=$logs/$2.log p=0 f=1 s=0
+    shift 2
+    echo "== $title"
+    infra/kvm.sh "$@" >"$log"
+    sed '/^kvm: .* passed/d' "$log"
+    read -r p f s < <(sed -n 's/^kvm: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped.*/\1 \2 \3/p' "$log") || { p=0 f=1 s=0; }
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     echo "   $p passed, $f failed, $s skipped"
-fi
+}
+[ -z "$kvm" ] || nested "KVM in a nested machine" kvm
+[ -z "$kvm_guests" ] || nested "Guests on KVM in a nested machine" kvm-guests guests
 
 if [ -n "$kvm_farm" ]; then
     echo "== A farm with a KVM node in a nested machine"
