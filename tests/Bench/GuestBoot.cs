@@ -13,9 +13,9 @@ internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int 
         if (Find(root, "freedos-fdstd-1440.img") is { } freedos)
             yield return new("freedos menu", new Medium(Floppy: freedos, MemoryMiB: 16), @"DOS=HIGH");
         if (Find(root, "openbsd-floppy.img") is { } openbsd)
-            yield return new("openbsd", new Medium(Floppy: openbsd), @"\(I\)nstall, \(U\)pgrade", Limit: 600);
+            yield return new("openbsd", new Medium(Floppy: openbsd), @"\(I\)nstall, \(U\)pgrade", Limit: 900);
         if (Find(root, "linux-2.4.20-boote.img") is { } linux)
-            yield return new("linux 2.4", new Medium(Floppy: linux), @"Please press Enter to activate", Limit: 600);
+            yield return new("linux 2.4", new Medium(Floppy: linux), @"Please press Enter to activate", Limit: 900);
         if (Made(root, "grub2", "grub2.iso") is { } grub)
             yield return new("grub cd", new Medium(Cdrom: grub), @"GNU GRUB +version");
         if (Made(root, "grub2-disk", "grub2-disk.img") is { } disk)

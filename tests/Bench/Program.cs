@@ -49,6 +49,11 @@ for (int i = 0; i < args.Length; i++)
             return 2;
     }
 }
+if (docs is not null && Report.Refuses(docs) is { } refusal)
+{
+    Console.Error.WriteLine(refusal);
+    return 2;
+}
 Emulator[] known = [new FarmEmulator(root, "vm86"), new FarmEmulator(root, "full"), new FarmEmulator(root, "native"), new QemuEmulator(), new BochsEmulator()];
 var emulators = new List<Emulator>();
 foreach (string name in names)
@@ -73,7 +78,7 @@ foreach (var boot in GuestBoot.All(root, slow))
     rows.Add(new Row($"boot {boot.Name}", boot.Run, null));
 rows.RemoveAll(row => only is not null && !row.Name.Contains(only, StringComparison.OrdinalIgnoreCase));
 
-var report = new Report(emulators);
+var report = new Report(emulators, json ?? Path.Combine(root, ".farm", "bench.json"));
 foreach (var row in rows)
 {
     // Each emulator in its turn, so that a host whose pace changes is unfair to none.
@@ -84,7 +89,7 @@ foreach (var row in rows)
     }
     report.Add(row);
 }
-report.Finish(json ?? Path.Combine(root, ".farm", "bench.json"), docs);
+report.Finish(docs);
 return 0;
 
 static Measurement Measure(Row row, Emulator emulator)

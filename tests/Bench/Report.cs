@@ -14,29 +14,37 @@ internal sealed class Report
 
     private readonly StringBuilder _text = new();
     private readonly IReadOnlyList<Emulator> _emulators;
+    private readonly Dictionary<string, string> _descriptions;
     private readonly List<Row> _rows = [];
-    private readonly string _host = Host(), _load = Load();
+    private readonly string _file, _host = Host(), _load = Load();
 
-    public Report(IReadOnlyList<Emulator> emulators)
+    /// <param name="emulators">The columns; the first is compared with the others.</param>
+    /// <param name="file">Where the JSON goes.</param>
+    public Report(IReadOnlyList<Emulator> emulators, string file)
     {
         _emulators = emulators;
+        _file = file;
+        _descriptions = emulators.ToDictionary(emulator => emulator.Name, emulator => emulator.Describe());
         Line($"Host: {_host}");
         Line("");
         foreach (var emulator in emulators)
-            Line($"- {emulator.Name}: {emulator.Describe()}");
+            Line($"- {emulator.Name}: {_descriptions[emulator.Name]}");
         Line("");
         string[] titles = ["", .. emulators.Select(emulator => emulator.Name), .. emulators.Skip(1).Select(emulator => $"{emulators[0].Name} / {emulator.Name}")];
         Cells(titles);
         Cells(titles.Select((_, i) => i == 0 ? "---" : "---:"));
     }
 
+    /// <summary>Prints a row and writes the JSON file anew, so that a run which is cut short leaves what it measured.</summary>
     public void Add(Row row)
     {
         _rows.Add(row);
         Cells([row.Name, .. _emulators.Select(emulator => Cell(row, emulator.Name)), .. _emulators.Skip(1).Select(emulator => Ratio(row, emulator.Name))]);
+        Save();
     }
 
-    public void Finish(string json, string? docs)
+    /// <param name="docs">Null, or the document that gets the results.</param>
+    public void Finish(string? docs)
     {
         foreach (var row in _rows)
         {
@@ -44,11 +52,32 @@ internal sealed class Report
                 Line($"\n{row.Name} on {name}: {result.Problem}");
         }
         Line($"\n{DateTimeOffset.UtcNow:yyyy-MM-dd}; load of the host at the beginning {_load}, at the end {Load()}.");
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(json))!);
-        File.WriteAllText(json, JsonSerializer.Serialize(new
+        if (docs is null)
+            return;
+        string document = File.ReadAllText(docs);
+        var (from, to) = Place(document);
+        File.WriteAllText(docs, $"{document[..from]}\n{_text}{document[to..]}");
+    }
+
+    /// <summary>Null when results can go into the document, else why not.</summary>
+    public static string? Refuses(string docs) =>
+        !File.Exists(docs) ? $"There is no file {docs}."
+        : Place(File.ReadAllText(docs)).To < 0 ? $"{docs} lacks the lines '{Begin}' and '{End}' between which the results go."
+        : null;
+
+    private static (int From, int To) Place(string document)
+    {
+        int from = document.IndexOf(Begin, StringComparison.Ordinal);
+        return from < 0 ? (-1, -1) : (from + Begin.Length, document.IndexOf(End, from, StringComparison.Ordinal));
+    }
+
+    private void Save()
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(_file))!);
+        File.WriteAllText(_file, JsonSerializer.Serialize(new
         {
             Host = _host,
-            Emulators = _emulators.ToDictionary(emulator => emulator.Name, emulator => emulator.Describe()),
+            Emulators = _descriptions,
             Rows = _rows.Select(row => new
             {
                 row.Name,
@@ -62,13 +91,6 @@ internal sealed class Report
                 }),
             }),
         }, s_json));
-        if (docs is null)
-            return;
-        string document = File.ReadAllText(docs);
-        int from = document.IndexOf(Begin, StringComparison.Ordinal), to = document.IndexOf(End, StringComparison.Ordinal);
-        if (from < 0 || to < from)
-            throw new InvalidDataException($"{docs} lacks the lines '{Begin}' and '{End}' between which the results go.");
-        File.WriteAllText(docs, $"{document[..(from + Begin.Length)]}\n{_text}{document[to..]}");
     }
 
     private void Cells(IEnumerable<string> cells) => Line($"| {string.Join(" | ", cells)} |");
