@@ -39,6 +39,9 @@ internal sealed class NestedMachine : IAsyncDisposable
 
     public bool Runs => !_process.HasExited;
 
+    /// <summary>It has ended because QEMU, busybox or Debian's kernel is not to be had here.</summary>
+    public bool IsNotToBeHad => !Runs && _process.ExitCode == 77;
+
     /// <summary>Pulls the plug.</summary>
     public async Task Kill()
     {
