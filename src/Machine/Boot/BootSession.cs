@@ -17,9 +17,6 @@ public sealed class BootSession : IDisposable
     /// <summary>Guest time without a look, at the most.</summary>
     private const long LongestPause = 1_000_000_000;
 
-    /// <summary>Milliseconds.</summary>
-    private const double DearestLook = 100;
-
     private readonly BootRequest _request;
     private readonly PcMachine _machine;
     private readonly IncrementalHash _serialHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
