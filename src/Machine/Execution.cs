@@ -20,7 +20,7 @@ internal sealed unsafe class Execution : IDisposable
     private readonly AssistOptions _options;
     private readonly IHypervisor _hypervisor;
     private readonly List<UnsupportedOpcodeEvent> _unsupported = [];
-    private readonly Dictionary<VcpuExitReason, ulong> _exits = [];
+    private readonly ulong[] _exits = new ulong[Enum.GetValues<VcpuExitReason>().Length];
     private ulong _end;
 
     /// <summary>SMI# waits until the assist can take it.</summary>
@@ -56,7 +56,8 @@ internal sealed unsafe class Execution : IDisposable
     public AssistStatistics Assist => _assist.Statistics;
 
     /// <summary>Exits of the vCPU by reason.</summary>
-    public IReadOnlyDictionary<VcpuExitReason, ulong> Exits => _exits;
+    public IReadOnlyDictionary<VcpuExitReason, ulong> Exits =>
+        Enum.GetValues<VcpuExitReason>().Where(reason => _exits[(int)reason] != 0).ToDictionary(reason => reason, reason => _exits[(int)reason]);
 
     public IReadOnlyList<UnsupportedOpcodeEvent> UnsupportedOpcodes => _unsupported;
 
@@ -125,7 +126,7 @@ internal sealed unsafe class Execution : IDisposable
             }
             _vcpu.MayLeaveProtectedMode = _assist.Mode == AssistMode.Aside;
             var exit = _vcpu.Run(_smi ? Math.Min(_end - now, MonitorSlice) : _end - now);
-            _exits[exit.Reason] = _exits.GetValueOrDefault(exit.Reason) + 1;
+            _exits[(int)exit.Reason]++;
             switch (exit.Reason)
             {
                 case VcpuExitReason.AssistCall:

@@ -254,21 +254,33 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private void HandlePort()
     {
         int size = _run->IoSize;
-        int count = (int)Math.Min(_run->IoCount, (uint)(_data.Length / size));
         ushort port = _run->IoPort;
         byte* shared = (byte*)_run + _run->IoDataOffset;
-        if (_run->IoDirection == 0)
+        bool read = _run->IoDirection == 0;
+        if (_run->IoCount != 1)
+        {
+            HandleString(port, size, (int)Math.Min(_run->IoCount, (uint)(_data.Length / size)), shared, read);
+        }
+        else if (read)
+        {
+            Put(shared, _door.ReadPort(port, size), size);
+            _accessPending = true;
+        }
+        else
+        {
+            uint value = Get(shared, size);
+            _accessPending = true;
+            _door.WritePort(port, value, size);
+        }
+    }
+
+    /// <summary>INS and OUTS: the kernel gives as many of a REP as lie in one page.</summary>
+    private void HandleString(ushort port, int size, int count, byte* shared, bool read)
+    {
+        if (read)
         {
             for (int i = 0; i < count; i++, shared += size)
-            {
-                uint value = _door.ReadPort(port, size);
-                if (size == 1)
-                    *shared = (byte)value;
-                else if (size == 2)
-                    *(ushort*)shared = (ushort)value;
-                else
-                    *(uint*)shared = value;
-            }
+                Put(shared, _door.ReadPort(port, size), size);
             _accessPending = true;
             return;
         }
@@ -278,11 +290,20 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         fixed (byte* data = _data)
         {
             for (int i = 0; i < count; i++)
-            {
-                byte* at = data + (i * size);
-                _door.WritePort(port, size == 1 ? *at : size == 2 ? *(ushort*)at : *(uint*)at, size);
-            }
+                _door.WritePort(port, Get(data + (i * size), size), size);
         }
+    }
+
+    private static uint Get(byte* at, int size) => size == 1 ? *at : size == 2 ? *(ushort*)at : *(uint*)at;
+
+    private static void Put(byte* at, uint value, int size)
+    {
+        if (size == 1)
+            *at = (byte)value;
+        else if (size == 2)
+            *(ushort*)at = (ushort)value;
+        else
+            *(uint*)at = value;
     }
 
     private void HandleMmio()
