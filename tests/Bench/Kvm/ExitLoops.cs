@@ -10,7 +10,7 @@ namespace Farm.Bench.Kvm;
 /// </summary>
 internal static class ExitLoops
 {
-    public const int Rounds = 24, Repetitions = 5000;
+    public const int Rounds = 15, Repetitions = 3000;
     public const char EndOfRound = 'Y', End = 'Z';
 
     private const ushort Origin = 0x7C00, Table = Origin + 0x1F0, Video = 0xA000, Com1 = 0x3F8;
