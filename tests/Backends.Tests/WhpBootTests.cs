@@ -54,6 +54,6 @@ public sealed class WhpBootTests
             Assert.Contains("hlt", report.AssistTraps.Keys);
         Assert.Equal(localApic, exits.ContainsKey(WhvRunVpExitReason.X64ApicWriteTrap));
         if (strength == AssistStrength.Native)
-            Assert.True(exits[WhvRunVpExitReason.MemoryAccess] > 100);
+            Assert.True(exits[WhvRunVpExitReason.MemoryAccess] > 0);
     }
 }

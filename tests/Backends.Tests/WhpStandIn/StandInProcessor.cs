@@ -424,7 +424,9 @@ internal sealed unsafe partial class StandInProcessor : ICpuDoor, IDisposable
     {
         _allowed = true;
         _cpu.ForgetCode();
-        _cpu.StepOne();
+        // A kick that comes here is for the run.
+        if (_cpu.StepOne() == StopReason.Kicked)
+            _cpu.Kick();
         _allowed = false;
         _cpu.ForgetCode();
     }
