@@ -31,9 +31,9 @@ internal sealed record Listening(IPAddress Address, IPAddress? Advertised, int S
     {
         var listen = Parse("--listen", parsed.GetValue(Listen)!);
         IPAddress? advertise = parsed.GetValue(Advertise) is { } text ? Parse("--advertise", text) : null;
-        if (advertise is not null && IsAny(advertise))
+        if (advertise is not null && ApiAddress.IsAny(advertise))
             throw new BadInputException($"--advertise {advertise}: nobody can be reached there; give the address by which the other machines reach this one.");
-        if (IsAny(listen) && advertise is null)
+        if (ApiAddress.IsAny(listen) && advertise is null)
         {
             var own = OwnAddresses(listen.AddressFamily);
             if (own.Count != 1)
@@ -62,7 +62,7 @@ internal sealed record Listening(IPAddress Address, IPAddress? Advertised, int S
             yield break;
         yield return $"workers on other machines join with: farm worker --gateway {gateway}";
         if (!IPAddress.IsLoopback(Address))
-            yield return $"listening on {(IsAny(Address) ? "every address of this machine" : Address)}: whoever reaches its ports can use the farm and read its media, for it has no passwords";
+            yield return $"listening on {(ApiAddress.IsAny(Address) ? "every address of this machine" : Address)}: whoever reaches its ports can use the farm and read its media, for it has no passwords";
     }
 
     public static IPAddress Parse(string option, string text) => IPAddress.TryParse(text, out var address) ? address : throw new BadInputException($"{option} {text}: give an IP address.");
@@ -71,8 +71,6 @@ internal sealed record Listening(IPAddress Address, IPAddress? Advertised, int S
         parsed.GetValue(option) is int port and >= 0 and <= 65535 ? port : throw new BadInputException($"{option.Name} {parsed.GetValue(option)} is no port: give 0 (any free one) to 65535.");
 
     private static bool Named(ParseResult parsed, Option option) => parsed.GetResult(option) is OptionResult { Implicit: false };
-
-    private static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
 
     private static List<IPAddress> OwnAddresses(AddressFamily family) =>
     [

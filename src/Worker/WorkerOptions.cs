@@ -7,6 +7,8 @@ namespace Farm.Worker;
 /// <summary>How a worker is run.</summary>
 public sealed record WorkerOptions
 {
+    public const int DefaultMediaCacheMiB = 20 * 1024;
+
     /// <summary>Unique in the farm, and the same after a restart.</summary>
     public string Id { get; init; } = Environment.MachineName.ToLowerInvariant();
 
@@ -28,7 +30,7 @@ public sealed record WorkerOptions
     public TimeSpan ScanEvery { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>MiB of media fetched from the farm that are kept.</summary>
-    public int MediaCacheMiB { get; init; } = 20 * 1024;
+    public int MediaCacheMiB { get; init; } = DefaultMediaCacheMiB;
 
     /// <summary>The farm's HTTP API, when not at the address that the silo names.</summary>
     public Uri? ApiUrl { get; init; }

@@ -27,7 +27,7 @@ internal static class RoleCommands
     /// <summary>What the worker offers; nothing: every backend that works here.</summary>
     public static Option<string[]> Offer { get; } = new Option<string[]>("--backend") { Description = "offer only this backend (default: all that work here)", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false }.AcceptOnlyFromAmong("kvm", "whp", "soft");
 
-    private static readonly Option<int> MediaCache = new("--media-cache") { Description = "MiB of media fetched from the farm to keep", DefaultValueFactory = _ => 20 * 1024 };
+    private static readonly Option<int> MediaCache = new("--media-cache") { Description = "MiB of media fetched from the farm to keep", DefaultValueFactory = _ => Worker.WorkerOptions.DefaultMediaCacheMiB };
     private static readonly Option<string[]> Gateway = new("--gateway") { Description = "a silo's gateway, ADDRESS:PORT", Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = false };
     private static readonly Option<string?> Id = new("--id") { Description = "the worker's name, unique in the farm (default: this host's)" };
 
@@ -57,7 +57,7 @@ internal static class RoleCommands
         string[] offered = parsed.GetValue(Offer) ?? [];
         if (slots is < 1 or > 256)
             throw new BadInputException($"--slots {slots} is out of range: give 1 to 256.");
-        int cache = parsed.GetResult(MediaCache) is null ? 20 * 1024 : parsed.GetValue(MediaCache);
+        int cache = parsed.GetResult(MediaCache) is null ? Worker.WorkerOptions.DefaultMediaCacheMiB : parsed.GetValue(MediaCache);
         if (cache < 0)
             throw new BadInputException($"--media-cache {cache} is out of range: give MiB, 0 for none.");
         CheckFolders(media);

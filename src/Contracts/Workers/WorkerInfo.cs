@@ -1,3 +1,4 @@
+using Farm.Contracts.Guests;
 using Orleans;
 
 namespace Farm.Contracts.Workers;
@@ -25,6 +26,11 @@ public sealed record HeldMedia
     /// <summary>File name without folders.</summary>
     [Id(1)] public required string File { get; init; }
     [Id(2)] public long Size { get; init; }
+
+    /// <summary>By digest when the catalogue has one, else by file name: for who matches a job and for who fetches its media alike.</summary>
+    public bool Is(MediaInfo medium) => medium.Sha256 is { } digest
+        ? string.Equals(digest, Sha256, StringComparison.OrdinalIgnoreCase)
+        : medium.Files.Contains(File, StringComparer.OrdinalIgnoreCase);
 }
 
 /// <summary>What a worker can run.</summary>

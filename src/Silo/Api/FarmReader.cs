@@ -58,8 +58,8 @@ public sealed class FarmReader(GuestStore guests, CellStore cells, JobStore jobs
         [
             .. guest.Media.Select(medium =>
             {
-                var holders = alive.Where(worker => worker.Media.Any(have => Matching.IsMedium(medium, have))).Select(worker => worker.Id).ToList();
-                return medium with { HeldBy = holders, State = holders.Count > 0 || shelf.Held.Any(have => Matching.IsMedium(medium, have)) ? MediaState.Present : MediaState.Missing };
+                var holders = alive.Where(worker => worker.Media.Any(have => have.Is(medium))).Select(worker => worker.Id).ToList();
+                return medium with { HeldBy = holders, State = holders.Count > 0 || shelf.Held.Any(have => have.Is(medium)) ? MediaState.Present : MediaState.Missing };
             }),
         ],
     };

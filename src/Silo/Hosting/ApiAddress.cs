@@ -15,7 +15,8 @@ public sealed class ApiAddress(IServiceProvider services, FarmSiloOptions option
 
     private Uri? Listening => services.GetService<IServer>()?.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() is { } url ? new(url) : null;
 
-    internal static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
+    /// <summary>To listen on; nobody can be reached there.</summary>
+    public static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
 
     private static string Replace(Uri url, IPAddress address) => $"{url.Scheme}://{new IPEndPoint(address, url.Port)}";
 }

@@ -60,17 +60,11 @@ public static class Matching
     {
         foreach (var medium in needed)
         {
-            if (!held.Any(have => IsMedium(medium, have)) && !shelf.Any(have => IsMedium(medium, have)))
+            if (!held.Any(have => have.Is(medium)) && !shelf.Any(have => have.Is(medium)))
                 return medium;
         }
         return null;
     }
-
-    /// <summary>By digest when the catalogue has one, else by file name.</summary>
-    public static bool IsMedium(MediaInfo medium, HeldMedia have) =>
-        medium.Sha256 is { } digest
-            ? string.Equals(digest, have.Sha256, StringComparison.OrdinalIgnoreCase)
-            : medium.Files.Contains(have.File, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>The medium's name with what helps to find it.</summary>
     public static string Describe(MediaInfo medium)

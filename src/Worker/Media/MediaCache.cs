@@ -74,16 +74,16 @@ public sealed class MediaCache : IDisposable
         HeldMedia? offered;
         try
         {
-            offered = (await Offered(farm, cancel)).FirstOrDefault(held => Is(medium, held));
+            offered = (await Offered(farm, cancel)).FirstOrDefault(held => held.Is(medium));
         }
         catch (Exception e) when (Failed(e, cancel))
         {
-            throw new MediaFetchException($"Medium {Name(medium)} could not be asked for at {farm}: {e.Message}", e);
+            throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} could not be asked for at {farm}: {e.Message}", e);
         }
         if (offered is null)
             return null;
         if (offered.Sha256.Length != 64 || !offered.Sha256.All(char.IsAsciiHexDigit) || offered.Size <= 0)
-            throw new MediaFetchException($"{farm} offers medium {Name(medium)} under '{offered.Sha256}', which is no SHA-256.");
+            throw new MediaFetchException($"{farm} offers medium {MediaLibrary.Name(medium)} under '{offered.Sha256}', which is no SHA-256.");
 
         string digest = offered.Sha256.ToLowerInvariant();
         var turn = _turns.GetOrAdd(digest, _ => new(1));
@@ -98,9 +98,9 @@ public sealed class MediaCache : IDisposable
             }
             catch (Exception e) when (Failed(e, cancel))
             {
-                throw new MediaFetchException($"Medium {Name(medium)} could not be fetched from {farm}: {e.Message}", e);
+                throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} could not be fetched from {farm}: {e.Message}", e);
             }
-            return await Cached(digest, cancel) ?? throw new MediaFetchException($"Medium {Name(medium)} was fetched and is gone again from {_folder}.");
+            return await Cached(digest, cancel) ?? throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} was fetched and is gone again from {_folder}.");
         }
         finally
         {
@@ -109,12 +109,6 @@ public sealed class MediaCache : IDisposable
     }
 
     public void Dispose() => _http.Dispose();
-
-    private static bool Is(MediaInfo medium, HeldMedia held) => medium.Sha256 is { } sha256
-        ? string.Equals(sha256, held.Sha256, StringComparison.OrdinalIgnoreCase)
-        : medium.Files.Contains(held.File, StringComparer.OrdinalIgnoreCase);
-
-    private static string Name(MediaInfo medium) => medium.Files.Count > 0 ? $"{medium.Name} ({medium.Files[0]})" : medium.Name;
 
     private static bool Failed(Exception error, CancellationToken cancel) => !cancel.IsCancellationRequested
         && error is HttpRequestException or IOException or UnauthorizedAccessException or JsonException or OperationCanceledException or MediaFetchException;

@@ -90,22 +90,20 @@ public sealed class MediaLibrary : IMediaShelf
     {
         foreach (var file in _files)
         {
-            if (!Is(medium, file))
+            if (!file.Held.Is(medium))
                 continue;
             // it may have changed since the scan
-            if (await Digest(file.Path, cancel) is { } now && (medium.Sha256 is null || Is(medium, now)))
+            if (await Digest(file.Path, cancel) is { } now && (medium.Sha256 is null || now.Held.Is(medium)))
                 return new(file.Path, null);
         }
         var namesake = _files.FirstOrDefault(file => medium.Files.Contains(Path.GetFileName(file.Path), StringComparer.OrdinalIgnoreCase));
-        var name = medium.Files.Count > 0 ? $"{medium.Name} ({medium.Files[0]})" : medium.Name;
         return new(null, namesake is null || medium.Sha256 is null || !File.Exists(namesake.Path)
-            ? $"Medium {name} is in none of {string.Join(", ", _folders)}."
-            : $"Medium {name} has the wrong checksum: {namesake.Path} is {namesake.Sha256}, the catalogue says {medium.Sha256}.");
+            ? $"Medium {Name(medium)} is in none of {string.Join(", ", _folders)}."
+            : $"Medium {Name(medium)} has the wrong checksum: {namesake.Path} is {namesake.Sha256}, the catalogue says {medium.Sha256}.");
     }
 
-    private static bool Is(MediaInfo medium, MediaFile file) => medium.Sha256 is { } sha256
-        ? string.Equals(sha256, file.Sha256, StringComparison.OrdinalIgnoreCase)
-        : medium.Files.Contains(Path.GetFileName(file.Path), StringComparer.OrdinalIgnoreCase);
+    /// <summary>The medium's name with a file name that helps to find it.</summary>
+    internal static string Name(MediaInfo medium) => medium.Files.Count > 0 ? $"{medium.Name} ({medium.Files[0]})" : medium.Name;
 
     private IEnumerable<string> Enumerate()
     {
