@@ -34,7 +34,7 @@ internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int 
     public static IEnumerable<GuestBoot> OnKvm(string root)
     {
         if (Find(root, "freedos-722.img") is { } freedos)
-            yield return new("freedos", new Medium(Floppy: freedos, MemoryMiB: 16), @"A:\>", 300);
+            yield return new("freedos", new Medium(Floppy: freedos, MemoryMiB: 16), @"A:\\>", 300);
         if (Find(root, "debian-installer-i386.iso") is { } debian)
             yield return new("debian", new Medium(Cdrom: debian, MemoryMiB: 512), @"Select a language", 1800);
     }

@@ -92,7 +92,7 @@ internal sealed class QemuEmulator(string accelerator = "tcg") : Emulator(accele
                     socket.Connect(new UnixDomainSocketEndPoint(path));
                     return new Qmp(socket);
                 }
-                catch (SocketException)
+                catch (Exception e) when (e is SocketException or IOException)
                 {
                     socket.Dispose();
                     Thread.Sleep(1);

@@ -92,6 +92,8 @@ internal static class KvmCost
         Emulator[] emulators = [new FarmEmulator(root, "vm86", "kvm"), new FarmEmulator(root, "native", "kvm"), new QemuEmulator("kvm")];
         foreach (var emulator in emulators)
         {
+            // The nested machine reads this one's files over a network file system: the first run is not the emulator's time.
+            boot.Run(emulator);
             var result = row.Results[emulator.Name] = boot.Run(emulator);
             Console.WriteLine(result.Wall is { } wall
                 ? string.Create(CultureInfo.InvariantCulture, $"{row.Name,-20}{emulator.Name,-18}{wall,8:F1} s ({result.Cpu:F1} s of processor)")
