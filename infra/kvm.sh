@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The backend tests and FreeDOS on real KVM, in the nested machine of infra/nested-kvm; with the argument "guests" the catalogue's guests
 # there instead, each beside its run on soft. Its last line is "kvm: N passed, N failed, N skipped". Builds must be there:
-# tests/Backends.Tests and src/Cli in Release, for guests tests/EndToEnd. Logs, screens and reports: .farm/test-logs/kvm.
+# tests/Backends.Tests and src/Cli in Release (with gcc), for guests tests/EndToEnd. Logs, screens and reports: .farm/test-logs/kvm.
 #   FARM_KVM_TIMEOUT  limit of the whole in seconds of processor time (900; guests 10000): a busy machine takes longer, not more
 #   FARM_KVM_TESTS    arguments for Backends.Tests, such as -method '*A20*'; none: no tests
 #   FARM_KVM_BOOTS    strengths to boot FreeDOS under (vm86 native)
@@ -67,7 +67,7 @@ for assist in $boots; do
         continue
     fi
     start=$(date +%s)
-    if $root/src/Cli/bin/Release/net10.0/farm boot --backend kvm --assist $assist --cpu pentium --memory 16 --floppy $freedos --order a \
+    if $root/src/Cli/bin/Release/net10.0/native/farm boot --backend kvm --assist $assist --cpu pentium --memory 16 --floppy $freedos --order a \
         --expect 'Welcome to FreeDOS' --expect 'A:.>' --type 'ver\n' --expect 'FreeCom version' --timeout 200 \
         --screen-text freedos-$assist.txt --report freedos-$assist.json >freedos-$assist.log 2>&1; then
         passed=$((passed + 1))

@@ -45,13 +45,6 @@ public sealed record PayloadEntry(
 /// <summary>The list of firmware payloads: path, package, size, SHA-256 and version of each accepted build.</summary>
 public sealed record PayloadManifest(IReadOnlyList<PayloadEntry> Payloads)
 {
-    private static readonly JsonSerializerOptions s_json = new(JsonSerializerDefaults.Web)
-    {
-        RespectNullableAnnotations = true,
-        RespectRequiredConstructorParameters = true,
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-    };
-
     /// <summary>The manifest built into this program.</summary>
     public static PayloadManifest Default { get; } = LoadDefault();
 
@@ -64,7 +57,7 @@ public sealed record PayloadManifest(IReadOnlyList<PayloadEntry> Payloads)
         PayloadManifest? manifest;
         try
         {
-            manifest = JsonSerializer.Deserialize<PayloadManifest>(json, s_json);
+            manifest = JsonSerializer.Deserialize(json, PayloadJson.Default.PayloadManifest);
         }
         catch (JsonException e)
         {
@@ -84,3 +77,8 @@ public sealed record PayloadManifest(IReadOnlyList<PayloadEntry> Payloads)
         return Parse(stream, "payloads.json");
     }
 }
+
+/// <summary>How a manifest is written; its code is made by the compiler: a program compiled ahead has no reflection to do it by.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSerializable(typeof(PayloadManifest))]
+internal sealed partial class PayloadJson : JsonSerializerContext;

@@ -1,5 +1,6 @@
 using Farm.Contracts;
 using Farm.Contracts.Workers;
+using Farm.Vm;
 using Farm.Worker.VmHost;
 
 namespace Farm.Worker;

@@ -71,9 +71,15 @@ internal sealed class FarmCommand : IDisposable
 
     public void Dispose() => Directory.Delete(Folder, recursive: true);
 
+    /// <summary>What <c>./farm boot</c> runs where it was compiled ahead.</summary>
+    private static string Native => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../../../../../src/Vm/bin", Configuration, "native/farm"));
+
+    private static string Configuration => Path.GetFileName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd('/'))!);
+
     private ProcessStartInfo Command(string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "farm.dll"), .. arguments])
+        bool native = arguments is ["boot", ..] && File.Exists(Native);
+        var start = new ProcessStartInfo(native ? Native : "dotnet", native ? arguments : [Path.Combine(AppContext.BaseDirectory, "farm.dll"), .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -7,7 +7,7 @@ using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Machine.Divergence;
 using Farm.Machine.Hypervisors;
-using Farm.Worker.VmHost;
+using Farm.Vm;
 
 namespace Farm.Cli.Commands;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Farm.Contracts.Api;
 using Farm.Contracts.Jobs;
+using Farm.Vm;
 using Spectre.Console;
 
 namespace Farm.Cli.Commands;

@@ -3,6 +3,7 @@ using System.Globalization;
 using Farm.Contracts.Api;
 using Farm.Contracts.Guests;
 using Farm.Contracts.Triage;
+using Farm.Vm;
 using Spectre.Console;
 
 namespace Farm.Cli.Commands;

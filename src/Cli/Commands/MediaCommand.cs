@@ -3,6 +3,7 @@ using Farm.Catalogue;
 using Farm.Contracts.Guests;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Storage;
+using Farm.Vm;
 using Farm.Worker.Media;
 using Spectre.Console;
 

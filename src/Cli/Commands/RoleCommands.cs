@@ -7,9 +7,9 @@ using Farm.Contracts.Api;
 using Farm.Dashboard;
 using Farm.Machine.Hypervisors;
 using Farm.Silo.Hosting;
+using Farm.Vm;
 using Farm.Worker;
 using Farm.Worker.Hosting;
-using Farm.Worker.VmHost;
 
 namespace Farm.Cli.Commands;
 
@@ -44,9 +44,7 @@ internal static class RoleCommands
         var dashboard = new Command("dashboard", "Runs a dashboard for a farm elsewhere (--server).") { Port, Listening.Listen };
         dashboard.SetAction(RunDashboard);
         yield return dashboard;
-        var run = new Command(VmHostCommand.Verb, "Runs one VM for a worker (internal).") { Hidden = true };
-        run.SetAction((_, _) => VmHostMain.Run(new MachineRunner()));
-        yield return run;
+        yield return VmRunCommand.Create();
     }
 
     /// <summary>A worker with the backends that work here.</summary>

@@ -4,6 +4,7 @@ using Farm.Contracts.Api;
 using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
+using Farm.Vm;
 using Spectre.Console;
 
 namespace Farm.Cli.Commands;

@@ -11,6 +11,7 @@ using Farm.Dashboard;
 using Farm.Machine.Hypervisors;
 using Farm.Silo.Hosting;
 using Farm.Silo.Postgres;
+using Farm.Vm;
 using Farm.Worker;
 using Farm.Worker.Hosting;
 using Spectre.Console;

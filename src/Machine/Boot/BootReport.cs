@@ -131,12 +131,23 @@ public sealed record BootReport
     /// <summary>Oddities noted by buses and devices (bounded).</summary>
     public required IReadOnlyList<string> Events { get; init; }
 
-    public static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
+    public string ToJson() => JsonSerializer.Serialize(this, BootJson.Kebab.BootReport);
+
+    public static BootReport? FromJson(string json) => JsonSerializer.Deserialize(json, BootJson.Kebab.BootReport);
+}
+
+/// <summary>The report's JSON. Its code is made by the compiler: a program compiled ahead has no reflection to do it by.</summary>
+[JsonSerializable(typeof(BootReport))]
+internal sealed partial class BootJson : JsonSerializerContext
+{
+    /// <summary>Enums by name, in kebab-case.</summary>
+    public static BootJson Kebab { get; } = new(new JsonSerializerOptions(JsonSerializerDefaults.Web)
     {
         WriteIndented = true,
-        DictionaryKeyPolicy = null,
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
-    };
-
-    public string ToJson() => JsonSerializer.Serialize(this, Json);
+        Converters =
+        {
+            new JsonStringEnumConverter<BootOutcome>(JsonNamingPolicy.KebabCaseLower), new JsonStringEnumConverter<StallKind>(JsonNamingPolicy.KebabCaseLower),
+            new JsonStringEnumConverter<CpuMode>(JsonNamingPolicy.KebabCaseLower),
+        },
+    });
 }

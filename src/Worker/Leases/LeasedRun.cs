@@ -4,6 +4,7 @@ using Farm.Contracts.Grains;
 using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Workers;
+using Farm.Vm;
 using Farm.Worker.Media;
 using Farm.Worker.VmHost;
 using Microsoft.Extensions.Logging;

@@ -2,7 +2,7 @@ using System.Text;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
 using Farm.Contracts.Workers;
-using Farm.Worker.VmHost;
+using Farm.Vm;
 
 namespace Farm.Worker.Leases;
 

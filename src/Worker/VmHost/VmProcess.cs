@@ -5,6 +5,7 @@ using System.IO.Pipelines;
 using System.Text;
 using System.Text.Json;
 using Farm.Contracts.Api;
+using Farm.Vm;
 
 namespace Farm.Worker.VmHost;
 

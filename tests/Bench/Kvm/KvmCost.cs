@@ -76,7 +76,7 @@ internal static class KvmCost
 
     private static void RunFarm(string root, string floppy, RoundTimes times)
     {
-        using var child = new Child("dotnet", [FarmEmulator.ProgramIn(root), "boot", "--backend", "kvm", "--assist", "vm86", "--memory", "16",
+        using var child = new Child(FarmEmulator.ProgramIn(root), ["boot", "--backend", "kvm", "--assist", "vm86", "--memory", "16",
             "--floppy", floppy, "--order", "a", "--serial", "-", "--expect", "never", "--timeout", "300"], ExitLimit, output: true);
         times.Begin();
         int value;

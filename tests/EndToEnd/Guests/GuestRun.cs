@@ -4,7 +4,7 @@ using Farm.Contracts;
 using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Machine.Boot;
-using Farm.Worker.VmHost;
+using Farm.Vm;
 
 namespace Farm.EndToEnd.Guests;
 
@@ -45,7 +45,7 @@ internal static class GuestRun
         {
             await run(new VmJob { JobId = 1, RunId = 1, Plan = plan, Stack = stack, Media = media, Folder = folder.FullName });
             Keep(folder.FullName, $"{guest}-{kind}-{stack.Assist}-{stack.Firmware}".ToLowerInvariant());
-            return JsonSerializer.Deserialize<BootReport>(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "report.json")), BootReport.Json)!;
+            return BootReport.FromJson(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "report.json")))!;
         }
         finally
         {

@@ -132,7 +132,7 @@ public sealed partial class KvmGuestTests
     {
         string? folder = Environment.GetEnvironmentVariable("FARM_SOFT_RESULTS");
         string file = Path.Combine(folder ?? "", name + ".json");
-        return File.Exists(file) ? JsonSerializer.Deserialize<BootReport>(File.ReadAllText(file), BootReport.Json) : null;
+        return File.Exists(file) ? BootReport.FromJson(File.ReadAllText(file)) : null;
     }
 
     private static void Keep(string file, string text)

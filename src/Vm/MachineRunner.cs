@@ -4,10 +4,8 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Farm.Catalogue;
 using Farm.Contracts;
-using Farm.Contracts.Api;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
-using Farm.Contracts.Triage;
 using Farm.Machine;
 using Farm.Machine.Boot;
 using Farm.Machine.Devices.Vga;
@@ -15,7 +13,7 @@ using Farm.Machine.Hypervisors;
 using Farm.Machine.Network;
 using Farm.Machine.Storage;
 
-namespace Farm.Worker.VmHost;
+namespace Farm.Vm;
 
 /// <summary>Runs a job on a real machine: in the VM's child process.</summary>
 public sealed partial class MachineRunner : IVmRunner
@@ -155,7 +153,7 @@ public sealed partial class MachineRunner : IVmRunner
         Interrupts = Counts(report.Interrupts),
         // the event's JSON form is that of the wire record
         UnsupportedOpcodes = [.. report.UnsupportedOpcodes.Select(opcode =>
-            JsonSerializer.Deserialize<UnsupportedOpcodeReport>(JsonSerializer.Serialize(opcode, FarmJson.Options), FarmJson.Options)! with
+            JsonSerializer.Deserialize(JsonSerializer.Serialize(opcode, OpcodeJson.Farm.UnsupportedOpcodeEvent), VmJson.Farm.UnsupportedOpcodeReport)! with
             {
                 Screen = report.Screen,
                 GuestSeconds = report.GuestSeconds,

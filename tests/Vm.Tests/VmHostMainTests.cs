@@ -5,9 +5,9 @@ using Farm.Contracts;
 using Farm.Contracts.Api;
 using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
-using Farm.Worker.VmHost;
+using Farm.Vm;
 
-namespace Farm.Worker.Tests.VmHost;
+namespace Farm.Vm.Tests;
 
 public sealed class VmHostMainTests
 {

@@ -1,7 +1,7 @@
 using Farm.Contracts;
 using Farm.Contracts.Jobs;
 
-namespace Farm.Worker.VmHost;
+namespace Farm.Vm;
 
 /// <summary>
 /// Runs one VM in the child process. Whatever the guest does ends in a report with health Ok; an exception means that this host

@@ -2,9 +2,8 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Farm.Contracts;
-using Farm.Contracts.Api;
 
-namespace Farm.Worker.VmHost;
+namespace Farm.Vm;
 
 /// <summary>The child process: reads its job from standard input, runs it, writes messages to standard output.</summary>
 public static class VmHostMain
@@ -28,7 +27,7 @@ public static class VmHostMain
         VmJob? job = null;
         try
         {
-            job = line is null ? null : JsonSerializer.Deserialize<VmJob>(line, FarmJson.Options);
+            job = line is null ? null : JsonSerializer.Deserialize(line, VmJson.Farm.VmJob);
         }
         catch (JsonException e)
         {
@@ -90,7 +89,7 @@ public static class VmHostMain
 
         public void Write(VmMessage message)
         {
-            var line = JsonSerializer.SerializeToUtf8Bytes(message, FarmJson.Options);
+            var line = JsonSerializer.SerializeToUtf8Bytes(message, VmJson.Farm.VmMessage);
             lock (_gate)
             {
                 output.Write(line);

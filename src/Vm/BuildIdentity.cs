@@ -1,9 +1,10 @@
-using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
+using Farm.Assist.Monitor;
 using Farm.Firmware;
+using Farm.Machine;
 
-namespace Farm.Worker;
+namespace Farm.Vm;
 
 /// <summary>
 /// Names the build of everything that decides how a guest runs. Two results of one build that differ make a cell flaky; a change of
@@ -11,7 +12,7 @@ namespace Farm.Worker;
 /// </summary>
 public static class BuildIdentity
 {
-    private static readonly string[] s_assemblies = ["Farm.Machine", "Farm.Assist", "Farm.Firmware"];
+    private static readonly Type[] s_parts = [typeof(PcMachine), typeof(AssistHost), typeof(Payload)];
 
     /// <summary>12 hex digits, from the module identities of the machine's assemblies (equal sources, equal compiler: equal).</summary>
     public static string OfThisProgram { get; } = Compute();
@@ -26,17 +27,8 @@ public static class BuildIdentity
     private static string Compute()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var name in s_assemblies)
-        {
-            try
-            {
-                hash.AppendData(Assembly.Load(name).ManifestModule.ModuleVersionId.ToByteArray());
-            }
-            catch (Exception e) when (e is IOException or BadImageFormatException)
-            {
-                // not part of this program: it cannot differ either
-            }
-        }
+        foreach (var part in s_parts)
+            hash.AppendData(part.Module.ModuleVersionId.ToByteArray());
         return Convert.ToHexStringLower(hash.GetHashAndReset())[..12];
     }
 }

@@ -3,7 +3,7 @@ using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 using Farm.Contracts.Live;
 
-namespace Farm.Worker.VmHost;
+namespace Farm.Vm;
 
 /// <summary>
 /// What the worker writes as one line of JSON on the child's standard input. The input stays open for the run's length: its end

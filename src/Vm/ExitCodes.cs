@@ -1,4 +1,4 @@
-namespace Farm.Cli;
+namespace Farm.Vm;
 
 /// <summary>The exit codes of every verb.</summary>
 public static class ExitCodes

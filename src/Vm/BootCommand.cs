@@ -8,10 +8,10 @@ using Farm.Machine.Boot;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Network;
 
-namespace Farm.Cli.Commands;
+namespace Farm.Vm;
 
 /// <summary><c>farm boot</c>: one VM with no farm.</summary>
-internal static class BootCommand
+public static class BootCommand
 {
     private const string IdeSuffix = ",if=ide";
     private const string VirtioSuffix = ",if=virtio";

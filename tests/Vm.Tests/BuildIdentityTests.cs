@@ -1,6 +1,6 @@
 using Farm.Firmware;
 
-namespace Farm.Worker.Tests;
+namespace Farm.Vm.Tests;
 
 public sealed class BuildIdentityTests
 {
