@@ -393,6 +393,28 @@ public sealed unsafe class WhpTests : IDisposable
         Assert.Equal(5, bed.Ram[0x600]);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_the_platform_answers_itself_makes_no_exit(bool localApic)
+    {
+        using var bed = new Bed(StandInLibrary.NewHypervisor(), localApics: localApic);
+        bed.Program(c =>
+        {
+            c.mov(eax, 0x40000100);
+            c.cpuid();
+            c.mov(ecx, 0x277);
+            c.rdmsr();
+            c.mov(__dword_ptr[0x600], eax);
+            c.mov(eax, 0x01040506);
+            c.wrmsr();
+        });
+        Assert.Equal(Halted, bed.Run());
+        Assert.Equal((0x00070406u, 0x0007040601040506ul), (bed.Dword(0x600), bed.Vcpu.State->Pat));
+        Assert.DoesNotContain(WhvRunVpExitReason.X64Cpuid, Exits.Keys);
+        Assert.DoesNotContain(WhvRunVpExitReason.X64MsrAccess, Exits.Keys);
+    }
+
     [Fact]
     public void With_paging_a_repeated_store_reaches_a_device_and_nothing_behind_it_is_interpreted()
     {

@@ -29,6 +29,13 @@ public sealed unsafe partial class X86Cpu
         ForgetJumps();
     }
 
+    /// <summary>Which instructions are refused has changed: everything is decoded anew.</summary>
+    public void DecodeAnew()
+    {
+        _code.Clear();
+        ForgetJumps();
+    }
+
     /// <summary>Counts the calls of <see cref="ForgetCode"/>: blocks of an earlier one are not trusted.</summary>
     private ulong _codeEpoch;
 

@@ -423,12 +423,12 @@ internal sealed unsafe partial class StandInProcessor : ICpuDoor, IDisposable
     private void RunAllowed()
     {
         _allowed = true;
-        _cpu.ForgetCode();
+        _cpu.DecodeAnew();
         // A kick that comes here is for the run.
         if (_cpu.StepOne() == StopReason.Kicked)
             _cpu.Kick();
         _allowed = false;
-        _cpu.ForgetCode();
+        _cpu.DecodeAnew();
     }
 
     /// <summary>Registers that the platform keeps itself.</summary>
