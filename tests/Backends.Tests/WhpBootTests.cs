@@ -23,11 +23,12 @@ public sealed class WhpBootTests
     }
 
     [Theory]
-    [InlineData(AssistStrength.Vm86, false)]
-    [InlineData(AssistStrength.Full, false)]
-    [InlineData(AssistStrength.Native, false)]
-    [InlineData(AssistStrength.Native, true)]
-    public void FreeDOS_reaches_its_prompt_and_answers_ver(AssistStrength strength, bool localApic)
+    [InlineData(AssistStrength.Vm86, "bochs", false)]
+    [InlineData(AssistStrength.Full, "bochs", false)]
+    [InlineData(AssistStrength.Native, "bochs", false)]
+    [InlineData(AssistStrength.Native, "bochs", true)]
+    [InlineData(AssistStrength.Native, "seabios", true)]
+    public void FreeDOS_reaches_its_prompt_and_answers_ver(AssistStrength strength, string firmware, bool localApic)
     {
         // Under vm86 and full the machine's own is used whatever the platform has.
         if (!localApic && strength == AssistStrength.Native)
@@ -35,7 +36,7 @@ public sealed class WhpBootTests
         using var session = new BootSession(
             new BootRequest
             {
-                Machine = new MachineOptions { Assist = strength, Floppies = [FreeDos()], MemoryMiB = 16 },
+                Machine = new MachineOptions { Firmware = firmware, Assist = strength, Floppies = [FreeDos()], MemoryMiB = 16 },
                 Script = new GuestScript { Steps = [ScriptStep.Expect(@"A:\\>"), ScriptStep.Type("ver\\n"), ScriptStep.Expect("FreeCom version")] },
                 GuestTimeout = TimeSpan.FromMinutes(5),
                 HostTimeout = TimeSpan.FromMinutes(5),

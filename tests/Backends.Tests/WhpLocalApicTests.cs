@@ -127,6 +127,65 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
     }
 
     [Fact]
+    public void The_8259s_interrupt_finds_a_window_of_one_instruction()
+    {
+        // As BIOSes poll: a look from outside would hardly ever meet it.
+        using var bed = NewBed();
+        bed.Put(0x20 * 4, 0x1000_0100, 4);
+        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        {
+            c.inc(__byte_ptr[0x600]);
+            c.iret();
+        }, halt: false);
+        bed.OnWrite = (port, _) =>
+        {
+            if (port == 0x80)
+                bed.Interrupt(0x20);
+        };
+        bed.Program(c =>
+        {
+            var poll = c.CreateLabel();
+            var wait = c.CreateLabel();
+            c.@out(0x80, al);
+            c.Label(ref poll);
+            c.mov(cx, 300);
+            c.Label(ref wait);
+            c.loop(wait);
+            c.inc(__word_ptr[0x602]);
+            c.sti();
+            c.nop();
+            c.cli();
+            c.cmp(__byte_ptr[0x600], 0);
+            c.je(poll);
+            c.@out(0x81, al);
+        });
+        Assert.Equal(Halted, bed.Run());
+        Assert.Equal((1, 1), (bed.Ram[0x600], bed.Word(0x602)));
+        Assert.Equal([0x80, 0x81], bed.PortWrites.Select(write => (int)write.Port));
+    }
+
+    [Fact]
+    public void What_stops_the_search_for_the_window_ends_the_run()
+    {
+        using var bed = NewBed();
+        bed.OnWrite = (port, _) =>
+        {
+            if (port == 0x80)
+                bed.Interrupt(0x20);
+            else if (port == 0x81)
+                bed.Vcpu.RequestStop(VcpuExitReason.Stopped);
+        };
+        bed.Program(c =>
+        {
+            c.@out(0x80, al);
+            c.nop();
+            c.@out(0x81, al);
+        });
+        Assert.Equal(VcpuExitReason.Stopped, bed.Run());
+        Assert.Equal(1, Exits[WhvRunVpExitReason.X64IoPortAccess]);
+    }
+
+    [Fact]
     public void The_8259s_interrupt_ends_a_HLT()
     {
         using var bed = NewBed();

@@ -14,6 +14,9 @@ internal sealed unsafe partial class WhpVcpu
     /// </summary>
     private const long WindowPoll = 500_000;
 
+    /// <summary>Instructions that the interpreter goes to look for the window itself.</summary>
+    private const ulong WindowSearch = 4096;
+
     private readonly WhpLocalApics? _apics;
     private readonly WhpLocalApic? _apic;
     private readonly KickTimer? _window;
@@ -26,6 +29,12 @@ internal sealed unsafe partial class WhpVcpu
 
     /// <summary>The fetched state is that of a processor that rests in HLT within its run.</summary>
     private bool _parked;
+
+    /// <summary>The interpreter is on its way to where the 8259's interrupt can be taken, and takes it there.</summary>
+    private bool _searching;
+
+    /// <summary>The interpreter has been on that way since the processor last ran.</summary>
+    private bool _searched;
 
     /// <summary>Any thread.</summary>
     public void PendExternal()
@@ -64,27 +73,48 @@ internal sealed unsafe partial class WhpVcpu
     }
 
     /// <summary>
-    /// Gives the 8259's interrupt to the processor when it can take one, else asks for an exit then. A pending event does not end a HLT: the
-    /// processor is sent on by hand.
+    /// Gives the 8259's interrupt to the processor when it can take one; true: it waits, and an exit is asked for then. A pending event does
+    /// not end a HLT: the processor is sent on by hand.
     /// </summary>
-    private void OfferExternal()
+    private bool OfferExternal()
     {
         if (!_externalMessage && !(_interruptLine && _apic!.TakesExternal))
-            return;
-        if (!_eventPending && !Shadowed && (Flags & Eflags.IF) != 0)
+            return false;
+        bool given = !_eventPending && !Shadowed && (Flags & Eflags.IF) != 0;
+        if (given)
         {
             _externalMessage = false;
             ulong vector = _cpu.Door.AcknowledgeInterrupt();
             _registers.Queue(WhvRegister.PendingEvent, WhvBits.PendingEvent | ((ulong)WhvX64PendingEvent.ExtInt << 1) | (vector << 8));
             _registers.Queue(WhvRegister.InternalActivityState, 0);
             if (!_interruptLine)
-                return;
+                return false;
         }
         _window!.Set(WindowPoll);
-        if ((_notifications & WhvBits.NotifyInterrupt) != 0)
-            return;
-        _notifications |= WhvBits.NotifyInterrupt;
-        _registers.Queue(WhvRegister.DeliverabilityNotifications, _notifications);
+        if ((_notifications & WhvBits.NotifyInterrupt) == 0)
+        {
+            _notifications |= WhvBits.NotifyInterrupt;
+            _registers.Queue(WhvRegister.DeliverabilityNotifications, _notifications);
+        }
+        return !given;
+    }
+
+    /// <summary>
+    /// BIOSes poll with interrupts off and open them for one instruction (STI, NOP, CLI): no look from outside would meet that. Once before
+    /// each run the interpreter goes some way to find it, and takes the interrupt there. Not with paging, see <see cref="Interpret"/>: what
+    /// pages is an operating system, which leaves interrupts on. False: the processor is to run.
+    /// </summary>
+    private bool SearchWindow(out VcpuExit? exit)
+    {
+        exit = null;
+        if (_searched || _eventPending || (State->Cr0 & ControlRegisters.Cr0PG) != 0 || _cpu.State->Activity != Activity.Active)
+            return false;
+        _searched = _searching = _cpu.InterruptLine = true;
+        exit = Emulate(carryOn: true);
+        _searching = _cpu.InterruptLine = false;
+        // The message was taken, or its interrupt is gone.
+        _externalMessage &= _interruptLine;
+        return true;
     }
 
     /// <summary>As <see cref="Interpret"/>, up to what only the processor itself can do: to reach its local APIC, and to halt.</summary>
@@ -95,7 +125,7 @@ internal sealed unsafe partial class WhpVcpu
         StopReason stop;
         try
         {
-            stop = Interpret(state, carryOn);
+            stop = _searching ? Settle(state, _cpu.Run(WindowSearch)) : Interpret(state, carryOn);
         }
         catch (LocalApicAccess)
         {
@@ -104,6 +134,6 @@ internal sealed unsafe partial class WhpVcpu
             stop = StopReason.Unsupported;
         }
         // An instruction that is the platform's and ours at once is neither's.
-        return stop == StopReason.Unsupported && _cpu.InstructionCount != before ? StopReason.Budget : stop;
+        return stop == StopReason.Unsupported && (_searching || _cpu.InstructionCount != before) ? StopReason.Budget : stop;
     }
 }

@@ -72,7 +72,12 @@ internal sealed unsafe partial class WhpVcpu
             stop = carryOn ? _cpu.Run(Batch) : _cpu.StepOne();
         if (carryOn && stop == StopReason.Budget && !_endEmulation)
             stop = _cpu.Run(Batch);
-        // A single-step trap that is due does not show in the state.
+        return Settle(state, stop);
+    }
+
+    /// <summary>A single-step trap that is due does not show in the state: it is delivered.</summary>
+    private StopReason Settle(CpuState* state, StopReason stop)
+    {
         while (_cpu.EventPending && stop is StopReason.Budget or StopReason.Stopped && state->Activity == Activity.Active)
             stop = _cpu.StepOne();
         return stop;

@@ -24,7 +24,9 @@ internal sealed unsafe partial class WhpVcpu
         set
         {
             _interruptLine = value;
-            if (value && _emulating)
+            if (_searching)
+                _cpu.InterruptLine = value;
+            if (_emulating && value != _searching)
                 EndEmulation();
         }
     }

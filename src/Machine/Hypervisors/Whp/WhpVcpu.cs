@@ -88,13 +88,17 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
                 OfferEvents();
                 LoadTaskPriority();
             }
-            else
+            else if (OfferExternal() && SearchWindow(out var found))
             {
-                OfferExternal();
+                if (found is { } ended)
+                    return ended;
+                if (_stop is { } asked)
+                    return new(asked);
+                continue;
             }
             _registers.Flush();
             WhpApi.Check(_api.RunVirtualProcessor(_partition, _index, _exit, (uint)sizeof(WhvRunVpExitContext)), "WHvRunVirtualProcessor");
-            _fetched = false;
+            _fetched = _searched = false;
             _eventPending = Is(WhvBits.StateInterruptionPending);
             if (_apic is null)
                 StoreTaskPriority();
