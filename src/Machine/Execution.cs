@@ -78,6 +78,12 @@ internal sealed unsafe class Execution : IDisposable
 
     public bool InSystemManagement => Guest->InSystemManagement;
 
+    /// <inheritdoc cref="IVcpu.Gate"/>
+    public object? Gate
+    {
+        set => _vcpu.Gate = value;
+    }
+
     /// <summary>Called when <see cref="Idle"/> ends.</summary>
     public Action? Woken { get; set; }
 
@@ -200,6 +206,9 @@ internal sealed unsafe class Execution : IDisposable
         SetLoaderEntry(_vcpu.State, _options.Model.Signature, bootstrap);
         _assist.Reset();
     }
+
+    /// <summary>INIT where the backend's own local APIC waits for the SIPI.</summary>
+    public void AwaitStartup() => _vcpu.ForgetEvents();
 
     /// <summary>INIT of the processor alone: real mode at F000:FFF0; or a SIPI: at the vector x 100h : 0. Everything else stays.</summary>
     public void Start(byte? sipiVector = null)

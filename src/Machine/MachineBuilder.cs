@@ -216,7 +216,7 @@ public static class MachineBuilder
                 StoresUnseen = hypervisor.Capabilities.StoresUnseen,
                 Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
             },
-            hypervisor))]));
+            hypervisor))], ownApics));
         return new MachineParts
         {
             Options = options,

@@ -7,7 +7,8 @@ namespace Farm.Machine;
 
 /// <summary>
 /// The processors of a machine, by turns on one thread: each executes <see cref="Quantum"/> instructions, those that halt or wait for a
-/// SIPI are left out, and the time of all goes on with the instructions of one. Where there is one processor it runs without turns.
+/// SIPI are left out, and the time of all goes on with the instructions of one. Where there is one processor it runs without turns; on a
+/// backend with local APICs of its own they run at once (<see cref="ProcessorThreads"/>).
 /// </summary>
 internal sealed unsafe class Processors : IDisposable
 {
@@ -18,14 +19,17 @@ internal sealed unsafe class Processors : IDisposable
     private readonly bool[] _waitsForSipi;
     private readonly bool[] _initPending;
     private readonly byte?[] _startPending;
+    private readonly ProcessorThreads? _threads;
     private int _last;
     private Execution? _running;
     private ulong _end;
 
     /// <param name="all">The bootstrap processor first.</param>
-    public Processors(IReadOnlyList<Execution> all)
+    /// <param name="atOnce">Several run at once, on threads of their own: INIT, SIPI and HLT are the backend's.</param>
+    public Processors(IReadOnlyList<Execution> all, bool atOnce)
     {
         _all = [.. all];
+        _threads = atOnce && _all.Length > 1 ? new ProcessorThreads(_all) : null;
         _waitsForSipi = new bool[_all.Length];
         _initPending = new bool[_all.Length];
         _startPending = new byte?[_all.Length];
@@ -67,7 +71,7 @@ internal sealed unsafe class Processors : IDisposable
     public IReadOnlyList<UnsupportedOpcodeEvent> UnsupportedOpcodes => [.. _all.SelectMany(static processor => processor.UnsupportedOpcodes)];
 
     /// <summary>The processor that executes, or executed last: whose instruction it is that ended a run or touched a device.</summary>
-    public Execution Current => _running ?? _all[_last];
+    public Execution Current => _threads is null ? _running ?? _all[_last] : ProcessorThreads.Current ?? _all[_threads.Last];
 
     /// <summary>All wait in HLT, and at least one of them with interrupts on: an interrupt ends it.</summary>
     public bool CanBeWoken
@@ -88,6 +92,8 @@ internal sealed unsafe class Processors : IDisposable
     {
         if (_all.Length == 1)
             return Bootstrap.Run(budget);
+        if (_threads is not null)
+            return _threads.Run(budget);
         ulong now = Instructions;
         _end = now + Math.Min(budget, ulong.MaxValue - now);
         while (true)
@@ -173,7 +179,11 @@ internal sealed unsafe class Processors : IDisposable
         ForgetRequests();
         Bootstrap.Start();
         for (int i = 1; i < _all.Length; i++)
+        {
             _waitsForSipi[i] = true;
+            if (_threads is not null)
+                _all[i].AwaitStartup();
+        }
         _last = 0;
     }
 
@@ -196,6 +206,7 @@ internal sealed unsafe class Processors : IDisposable
 
     public void Dispose()
     {
+        _threads?.Dispose();
         foreach (var processor in _all)
             processor.Dispose();
     }

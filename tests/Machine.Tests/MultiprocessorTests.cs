@@ -3,19 +3,12 @@ using System.Text;
 using Farm.Assist.Monitor;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Hypervisors.Soft;
-using Iced.Intel;
-using static Iced.Intel.AssemblerRegisters;
 
 namespace Farm.Machine.Tests;
 
-/// <summary>
-/// A boot sector wakes the second processor by INIT and SIPI through its local APIC (SDM vol. 3, 9.4.4.1), and both count in memory
-/// under a lock.
-/// </summary>
+/// <summary>Two processors by turns: the <see cref="SharedCounterSector"/> under each BIOS.</summary>
 public sealed class MultiprocessorTests : IDisposable
 {
-    private const int Rounds = 20_000;
-    private const uint LocalApic = 0xFEE00000;
     private readonly string _floppy = Path.Combine(Path.GetTempPath(), $"farm-smp-{Guid.NewGuid():N}.img");
 
     public void Dispose() => File.Delete(_floppy);
@@ -30,8 +23,7 @@ public sealed class MultiprocessorTests : IDisposable
     {
         var first = Boot(firmware, strength);
 
-        // The application processor's identity and counter, both processors' sum.
-        Assert.Equal([0xA5, 1, .. BitConverter.GetBytes(2 * Rounds)], first.Sent.Take(6));
+        Assert.Equal(SharedCounterSector.Result, first.Sent.Take(6));
         var second = Boot(firmware, strength);
         Assert.Equal(first.Instructions, second.Instructions);
         Assert.Equal(first.Sent, second.Sent);
@@ -55,7 +47,7 @@ public sealed class MultiprocessorTests : IDisposable
 
     private Run Boot(string firmware, AssistStrength strength)
     {
-        File.WriteAllBytes(_floppy, Image());
+        File.WriteAllBytes(_floppy, SharedCounterSector.Image());
         var sent = new List<byte>();
         var log = new StringBuilder();
         using (var machine = TestMachine.Build(new MachineOptions { Firmware = firmware, Vcpus = 2, Floppies = [_floppy], Assist = strength }))
@@ -72,119 +64,5 @@ public sealed class MultiprocessorTests : IDisposable
             machine.Run(30_000_000_000);
             return new Run(sent, machine.Instructions, log.ToString());
         }
-    }
-
-    // Bochs BIOS's and SeaBIOS's start-up code for the second processor has long come to its HLT.
-    private static byte[] Image()
-    {
-        const ushort lockAt = 0x600, counterAt = 0x604, doneAt = 0x608, idAt = 0x60C;
-        byte[] application = Assemble(0, a =>
-        {
-            a.xor(ax, ax);
-            a.mov(ds, ax);
-            a.mov(eax, 1);
-            a.cpuid();
-            a.shr(ebx, 24);
-            a.mov(__byte_ptr[idAt], bl);
-            Count(a);
-            a.mov(__byte_ptr[doneAt], 1);
-            a.cli();
-            a.hlt();
-        });
-        byte[] bootstrap = Assemble(0x7C00, a =>
-        {
-            Label wait = a.CreateLabel(), stop = a.CreateLabel();
-            a.cli();
-            a.xor(ax, ax);
-            a.mov(ds, ax);
-            a.mov(ss, ax);
-            a.mov(sp, 0x7C00);
-            a.xor(eax, eax);
-            a.mov(__dword_ptr[lockAt], eax);
-            a.mov(__dword_ptr[counterAt], eax);
-            a.mov(__dword_ptr[doneAt], eax);
-
-            // The application processor's code at 8000h: vector 8.
-            a.mov(si, 0x7D00);
-            a.mov(di, 0x8000);
-            a.mov(es, ax);
-            a.mov(cx, 128);
-            a.rep.movsw();
-
-            // Flat data segments to reach the local APIC: protected mode and back.
-            a.lgdt(__[0x7DF0]);
-            a.mov(eax, cr0);
-            a.or(al, 1);
-            a.mov(cr0, eax);
-            a.mov(bx, 8);
-            a.mov(ds, bx);
-            a.and(al, 0xFE);
-            a.mov(cr0, eax);
-            foreach (uint command in new uint[] { 0x000C4500, 0x000C4608, 0x000C4608 })
-            {
-                a.mov(ebx, LocalApic + 0x300);
-                a.mov(eax, command);
-                a.mov(__dword_ptr[ebx], eax);
-            }
-            a.xor(ax, ax);
-            a.mov(ds, ax);
-            Count(a);
-            a.Label(ref wait);
-            a.pause();
-            a.cmp(__byte_ptr[doneAt], 0);
-            a.je(wait);
-            a.mov(al, 0xA5);
-            a.@out(0xE9, al);
-            a.mov(al, __byte_ptr[idAt]);
-            a.@out(0xE9, al);
-            a.mov(eax, __dword_ptr[counterAt]);
-            for (int i = 0; i < 4; i++)
-            {
-                a.@out(0xE9, al);
-                a.shr(eax, 8);
-            }
-            a.Label(ref stop);
-            a.hlt();
-            a.jmp(stop);
-        });
-        byte[] image = new byte[1440 * 1024];
-        bootstrap.CopyTo(image, 0);
-        application.CopyTo(image, 0x100);
-        Assert.True(bootstrap.Length <= 0x100 && application.Length <= 0xE0);
-
-        // GDTR image at 7DF0h, and its table behind the code of the application processor: null, flat data.
-        BitConverter.GetBytes((ushort)15).CopyTo(image, 0x1F0);
-        BitConverter.GetBytes(0x7DE0u).CopyTo(image, 0x1F2);
-        BitConverter.GetBytes(0x00CF93000000FFFFul).CopyTo(image, 0x1E8);
-        image[510] = 0x55;
-        image[511] = 0xAA;
-        return image;
-
-        // Not atomic but for the lock: each of the two must see the other's stores.
-        static void Count(Assembler a)
-        {
-            Label round = a.CreateLabel();
-            a.mov(ecx, Rounds);
-            a.Label(ref round);
-            a.mov(al, 1);
-            a.xchg(__byte_ptr[lockAt], al);
-            a.test(al, al);
-            a.jne(round);
-            a.mov(eax, __dword_ptr[counterAt]);
-            a.inc(eax);
-            a.mov(__dword_ptr[counterAt], eax);
-            a.mov(__byte_ptr[lockAt], 0);
-            a.dec(ecx);
-            a.jne(round);
-        }
-    }
-
-    private static byte[] Assemble(ulong origin, Action<Assembler> code)
-    {
-        var a = new Assembler(16);
-        code(a);
-        using var stream = new MemoryStream();
-        a.Assemble(new StreamCodeWriter(stream), origin);
-        return stream.ToArray();
     }
 }

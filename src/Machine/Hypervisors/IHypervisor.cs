@@ -93,7 +93,10 @@ public interface ILocalApics
     Action? InitRequested { get; set; }
 }
 
-/// <summary>One virtual processor. All members but <see cref="Kick"/> belong to the thread that runs it.</summary>
+/// <summary>
+/// One virtual processor. All members but <see cref="Kick"/> belong to the thread that runs it; with a <see cref="Gate"/>
+/// <see cref="InterruptLine"/> and <see cref="KickAfter"/> to whoever holds that.
+/// </summary>
 public interface IVcpu : IVcpuState, IDisposable
 {
     /// <summary>Level of the INTR pin.</summary>
@@ -101,6 +104,16 @@ public interface IVcpu : IVcpuState, IDisposable
 
     /// <summary>CS and (E)IP for records of what the processor does: cheap, and allowed to a device that answers a read.</summary>
     unsafe CodePosition Position => CodePosition.Of(State);
+
+    /// <summary>
+    /// Where several processors run at once: held by the caller of <see cref="Run"/>, given up while guest code executes. Only with
+    /// <see cref="HypervisorCapabilities.OwnLocalApics"/>.
+    /// </summary>
+    object? Gate
+    {
+        get => null;
+        set => throw new InvalidOperationException("The backend runs one processor at a time.");
+    }
 
     /// <summary>Runs until an exit. <paramref name="budget"/> bounds the instructions on backends with virtual time.</summary>
     VcpuExit Run(ulong budget);

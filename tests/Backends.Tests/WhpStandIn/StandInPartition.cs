@@ -99,8 +99,7 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
         if (_ranges.Any(range => range.Key < address + size && address < range.Key + range.Value))
             throw new StandInMisuse($"{address:X}h+{size:X}h lies over another range");
         _ranges.Add(address, size);
-        Memory.Map(address, size, source, PageKind.Readable | ((flags & WhvMapGpaRangeFlag.Write) != 0 ? PageKind.Writable : 0));
-        return WhvResult.Ok;
+        return SetMemory(address, size, source, PageKind.Readable | ((flags & WhvMapGpaRangeFlag.Write) != 0 ? PageKind.Writable : 0));
     }
 
     /// <summary>Without the feature PartialUnmap a range goes as it came.</summary>
@@ -110,9 +109,14 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
         if (!_ranges.TryGetValue(address, out ulong mapped) || mapped != size)
             throw new StandInMisuse(RangeNotFound, $"no range {address:X}h+{size:X}h");
         _ranges.Remove(address);
-        Memory.Map(address, size, null, PageKind.Mmio);
-        return WhvResult.Ok;
+        return SetMemory(address, size, null, PageKind.Mmio);
     }
+
+    private int SetMemory(ulong address, ulong size, byte* host, PageKind kind) => InTurn(() =>
+    {
+        Memory.Map(address, size, host, kind);
+        return WhvResult.Ok;
+    });
 
     public int CreateProcessor(uint index, uint flags)
     {
@@ -146,10 +150,17 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
             throw new StandInMisuse(InvalidParameter, $"type {type}, modes {interrupt.TypeAndModes:X}h, vector {interrupt.Vector}");
         if (type is WhvX64InterruptType.Fixed or WhvX64InterruptType.LowestPriority && interrupt.Vector < 16)
             return InvalidParameter;
+        var message = new ApicMessage((DeliveryMode)type, (byte)interrupt.Vector, (byte)interrupt.Destination, logical, level);
+        return InTurn(() => Apics.Send(message)) ? WhvResult.Ok : InvalidParameter;
+    }
+
+    /// <summary>While no processor executes: what they share is not made for several threads.</summary>
+    private T InTurn<T>(Func<T> action)
+    {
         Turns.Enter();
         try
         {
-            return Apics.Send(new ApicMessage((DeliveryMode)type, (byte)interrupt.Vector, (byte)interrupt.Destination, logical, level)) ? WhvResult.Ok : InvalidParameter;
+            return action();
         }
         finally
         {

@@ -12,8 +12,13 @@ namespace Farm.Backends.Tests.WhpStandIn;
 // happened, and RIP stands behind it; vectors below 16 are refused; an APIC that software has not enabled drops what is sent to it.
 internal sealed unsafe partial class StandInProcessor : ILocalApicPins
 {
-    /// <summary>Instructions between two looks at the clock and at the other processors.</summary>
-    private const ulong Turn = 2000;
+    /// <summary>
+    /// Instructions between two looks at the clock and at the other processors; not always as many, or the turns of a loop that opens a lock
+    /// for an instant would all end at another place.
+    /// </summary>
+    private ulong Turn => 1500 + ((ulong)(_turns = (_turns * 1103515245) + 12345) % 1000);
+
+    private uint _turns;
 
     private const int StateSize = 1024, AccessDenied = unchecked((int)0xC0350006), InvalidParameter = unchecked((int)0xC0350005);
     private const int InvalidArgument = unchecked((int)0x80070057);
@@ -66,6 +71,7 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
     void ILocalApicPins.Init()
     {
         _apicInit = true;
+        _apicStartup = -1;
         _wake.Set();
     }
 
@@ -276,7 +282,6 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
         if (_apicInit)
         {
             _apicInit = false;
-            _apicStartup = -1;
             _suspended = WhvBits.StartupSuspend;
         }
         if (_apicStartup is >= 0 and var vector)
@@ -309,6 +314,8 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
         _partition.Turns.Exit();
         _wake.WaitOne(deadline == long.MaxValue ? Timeout.Infinite : (int)Math.Clamp(wait, 0, 1000));
         _partition.Turns.Enter();
+        // Others may have stored code meanwhile.
+        _cpu.ForgetCode();
         return true;
     }
 

@@ -1,3 +1,4 @@
+using Farm.Assist.Monitor;
 using Farm.Assist.Reports;
 using Farm.Machine.Hypervisors.Whp.Native;
 
@@ -30,10 +31,12 @@ public sealed class WhpHypervisor : IHypervisor
         VirtualTime = false,
         EmulatesLikeAssist = true,
         LongMode = true,
-        MaxVcpus = 1,
+        MaxVcpus = OwnLocalApics ? MonitorLayout.MaxProcessors : 1,
         Umip = _probe.Value.Found?.Umip ?? false,
-        OwnLocalApics = _probe.Value is ({ HasLocalApics: true }, { LocalApics: true }, _),
+        OwnLocalApics = OwnLocalApics,
     };
+
+    private bool OwnLocalApics => _probe.Value is ({ HasLocalApics: true }, { LocalApics: true }, _);
 
     public string FailureReason => OpcodeReasons.Whp;
 
@@ -43,8 +46,10 @@ public sealed class WhpHypervisor : IHypervisor
         if (api is null || found is null)
             throw new HostException(why!);
         if (options.Vcpus > Capabilities.MaxVcpus)
-            throw new HostException($"The whp backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
-        if (options.LocalApics && !Capabilities.OwnLocalApics)
+            throw new HostException($"The whp backend runs at most {Capabilities.MaxVcpus} vCPUs here; {options.Vcpus} were asked for.");
+        if (options.Vcpus > 1 && !options.LocalApics)
+            throw new HostException($"The whp backend runs {options.Vcpus} vCPUs with the platform's local APICs only, under --assist native; use that, one vCPU, or --backend soft.");
+        if (options.LocalApics && !OwnLocalApics)
             throw new HostException("This Windows' hypervisor platform does not emulate local APICs as the machine needs them.");
         return new WhpPartition(api, found, options);
     }

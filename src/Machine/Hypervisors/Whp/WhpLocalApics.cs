@@ -43,6 +43,16 @@ internal sealed unsafe class WhpLocalApics(WhpApi api, nint partition, IReadOnly
         SendInitOrStartup(new ApicMessage(mode, (byte)icr, (byte)(icr >> 56), (icr & logical) != 0, Level: false), source, (int)(icr >> 18 & 3));
     }
 
+    /// <summary>Within the gate: all but <paramref name="one"/> execute nothing until it is free.</summary>
+    public void StopOthers(WhpVcpu one)
+    {
+        foreach (var other in processors)
+        {
+            if (other != one)
+                other.StopExecuting();
+        }
+    }
+
     public bool Request(WhvInterruptControl interrupt) => api.RequestInterrupt(partition, &interrupt, (uint)sizeof(WhvInterruptControl)) >= 0;
 
     /// <param name="shorthand">Destination shorthand: 0 none, 1 self, 2 all, 3 all but self. The first two of these are no destinations of INIT and SIPI (SDM table 11-3).</param>

@@ -43,6 +43,15 @@ internal sealed unsafe partial class WhpVcpu
         Cancel();
     }
 
+    /// <summary>For another processor within the gate: returns when this one executes nothing, which it will not before the gate is free.</summary>
+    public void StopExecuting()
+    {
+        if (!_executes)
+            return;
+        Cancel();
+        SpinWait.SpinUntil(() => !_executes);
+    }
+
     /// <summary>The platform has a halted processor: it went on sleeping when its run was cancelled.</summary>
     private bool IsParked => _apic is not null && _exit->ExitReason == WhvRunVpExitReason.Canceled
         && (_registers.Get(WhvRegister.InternalActivityState).Reg64 & WhvBits.HaltSuspend) != 0;
@@ -109,6 +118,8 @@ internal sealed unsafe partial class WhpVcpu
         exit = null;
         if (_searched || _eventPending || (State->Cr0 & ControlRegisters.Cr0PG) != 0 || _cpu.State->Activity != Activity.Active)
             return false;
+        // What the interpreter does is not atomic to them.
+        _apics!.StopOthers(this);
         _searched = _searching = _cpu.InterruptLine = true;
         exit = Emulate(carryOn: true);
         _searching = _cpu.InterruptLine = false;

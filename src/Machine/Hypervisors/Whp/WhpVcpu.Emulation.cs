@@ -1,4 +1,5 @@
 using Farm.Assist.Cpu;
+using Farm.Machine.Hypervisors.Whp.Native;
 
 namespace Farm.Machine.Hypervisors.Whp;
 
@@ -41,15 +42,19 @@ internal sealed unsafe partial class WhpVcpu
         _cpu.ForgetCode();
         if (paged)
             _cpu.FlushTlb();
+        // An instruction that the host lacks may be a locked one, which the interpreter's is not to the other processors.
+        if (Gate is not null && _exit->ExitReason is WhvRunVpExitReason.Exception or WhvRunVpExitReason.UnsupportedFeature)
+            _apics!.StopOthers(this);
         // The processor's counter is all of the time stamp; the interpreter adds its own instructions.
         state->TscOffset -= _cpu.InstructionCount;
+        bool few = carryOn && !paged && !_interruptLine && Gate is null;
         _emulating = true;
         _endEmulation = false;
         var stop = StopReason.Budget;
         if (_eventPending)
             DeliverPendingEvent();
         else
-            stop = _apic is null ? Interpret(state, carryOn && !paged && !_interruptLine) : InterpretBesideApic(state, carryOn && !paged && !_interruptLine);
+            stop = _apic is null ? Interpret(state, few) : InterpretBesideApic(state, few);
         _emulating = false;
         state->TscOffset += _cpu.InstructionCount;
         return stop switch
@@ -62,7 +67,8 @@ internal sealed unsafe partial class WhpVcpu
     }
 
     /// <summary>
-    /// The instruction at RIP, and a few behind it. With paging they are left alone: what they flush from the TLB must be the processor's.
+    /// The instruction at RIP, and a few behind it. With paging they are left alone: what they flush from the TLB must be the processor's; and
+    /// beside other processors, to which they are not atomic.
     /// </summary>
     private StopReason Interpret(CpuState* state, bool carryOn)
     {

@@ -28,6 +28,9 @@ internal sealed unsafe partial class WhpVcpu
                 _cpu.InterruptLine = value;
             if (_emulating && value != _searching)
                 EndEmulation();
+            // Another processor raised it.
+            if (value && _executes)
+                Cancel();
         }
     }
 

@@ -22,6 +22,9 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
     private readonly WhvRunVpExitContext* _exit;
     private volatile int _kicked;
 
+    /// <summary>Guest code executes, outside of the gate where there is one.</summary>
+    private volatile bool _executes;
+
     /// <summary>The interpreter's state is the processor's.</summary>
     private bool _fetched;
     private bool _halted;
@@ -66,6 +69,8 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
         ? CodePosition.Of(_cpu.State)
         : new(_exit->VpContext.Cs.Selector, _exit->VpContext.Rip, _exit->VpContext.Cs.Base + _exit->VpContext.Rip);
 
+    public object? Gate { get; set; }
+
     /// <summary>Not known: the processor does not count for us.</summary>
     public ulong Instructions => 0;
 
@@ -97,7 +102,7 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
                 continue;
             }
             _registers.Flush();
-            WhpApi.Check(_api.RunVirtualProcessor(_partition, _index, _exit, (uint)sizeof(WhvRunVpExitContext)), "WHvRunVirtualProcessor");
+            WhpApi.Check(RunGuest(), "WHvRunVirtualProcessor");
             _fetched = _searched = false;
             _eventPending = Is(WhvBits.StateInterruptionPending);
             if (_apic is null)
@@ -111,6 +116,19 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
             if (LeftProtectedMode)
                 return new(VcpuExitReason.RealModeEntered);
         }
+    }
+
+    /// <summary>The guest's own time: others may touch the machine meanwhile.</summary>
+    private int RunGuest()
+    {
+        _executes = true;
+        if (Gate is { } gate)
+            Monitor.Exit(gate);
+        int result = _api.RunVirtualProcessor(_partition, _index, _exit, (uint)sizeof(WhvRunVpExitContext));
+        _executes = false;
+        if (Gate is { } again)
+            Monitor.Enter(again);
+        return result;
     }
 
     /// <summary>There is nothing to limit: the timer's kick ends the run.</summary>
