@@ -76,7 +76,10 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
         }
         foreach (var (number, stream) in _streams)
         {
-            if (stream.Found is null && stream.PartsAtTheEnd && stream.Forgive(atTheEnd: true) && stream.PartsAtTheEnd)
+            if (stream.Found is not null || !stream.PartsAtTheEnd)
+                continue;
+            stream.Forgive(atTheEnd: true);
+            if (stream.PartsAtTheEnd)
                 found.Add(stream.Part(names[number]));
         }
         return [.. found.OrderBy(static divergence => divergence.Time)];
@@ -90,7 +93,9 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
             return;
         int before = stream.Pending;
         stream.Take(item, isFirst);
-        if (stream.Parts && stream.Forgive() && stream.Parts)
+        if (stream.Parts)
+            stream.Forgive();
+        if (stream.Parts)
             found.Add(stream.Part(names[item.Stream]));
         _waiting += stream.Pending - before;
     }
@@ -138,15 +143,14 @@ internal sealed class TraceComparer(string first, string second, TraceNames name
             own.Waiting.Add((item, own.Read));
         }
 
-        /// <summary>Leaves out what only repeats something that both have done, and at the end what one does after all that the other does. Always true.</summary>
-        public bool Forgive(bool atTheEnd = false)
+        /// <summary>Leaves out what only repeats something that both have done, and at the end what one does after all that the other does.</summary>
+        public void Forgive(bool atTheEnd = false)
         {
             if (!hostTime)
-                return true;
+                return;
             Forget(item => _known.Contains(Key(item)));
             if (atTheEnd && (_first.Waiting.Count == 0 || _second.Waiting.Count == 0) && _first.PassedBy == 0 && _second.PassedBy == 0)
                 Forget(static _ => true);
-            return true;
         }
 
         private void Forget(Func<TraceEvent, bool> which) =>
