@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -46,7 +45,9 @@ public sealed class MediaCache : IDisposable
     private readonly MediaLibrary _library;
     private readonly Lock _gate = new();
     private readonly Dictionary<string, int> _used = [];
-    private readonly ConcurrentDictionary<string, SemaphoreSlim> _turns = new();
+
+    /// <summary>By digest, whose turn it is to download it, and how many want it.</summary>
+    private readonly Dictionary<string, (SemaphoreSlim Turn, int Wanted)> _turns = [];
 
     /// <param name="quota">Bytes that all files may have together.</param>
     public MediaCache(string folder, long quota, ApiEndpoint api, TimeProvider time, HttpMessageHandler? handler = null)
@@ -86,9 +87,7 @@ public sealed class MediaCache : IDisposable
             throw new MediaFetchException($"{farm} offers medium {MediaLibrary.Name(medium)} under '{offered.Sha256}', which is no SHA-256.");
 
         string digest = offered.Sha256.ToLowerInvariant();
-        var turn = _turns.GetOrAdd(digest, _ => new(1));
-        await turn.WaitAsync(cancel);
-        try
+        return await InTurn(digest, async () =>
         {
             if (await Cached(digest, cancel) is { } meanwhile)
                 return meanwhile;
@@ -101,14 +100,43 @@ public sealed class MediaCache : IDisposable
                 throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} could not be fetched from {farm}: {e.Message}", e);
             }
             return await Cached(digest, cancel) ?? throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} was fetched and is gone again from {_folder}.");
-        }
-        finally
-        {
-            turn.Release();
-        }
+        }, cancel);
     }
 
     public void Dispose() => _http.Dispose();
+
+    private async Task<T> InTurn<T>(string digest, Func<Task<T>> action, CancellationToken cancel)
+    {
+        SemaphoreSlim turn;
+        lock (_gate)
+        {
+            (turn, int wanted) = _turns.TryGetValue(digest, out var known) ? known : (new(1), 0);
+            _turns[digest] = (turn, wanted + 1);
+        }
+        try
+        {
+            await turn.WaitAsync(cancel);
+            try
+            {
+                return await action();
+            }
+            finally
+            {
+                turn.Release();
+            }
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                int wanted = _turns[digest].Wanted - 1;
+                if (wanted > 0)
+                    _turns[digest] = (turn, wanted);
+                else
+                    _turns.Remove(digest);
+            }
+        }
+    }
 
     private static bool Failed(Exception error, CancellationToken cancel) => !cancel.IsCancellationRequested
         && error is HttpRequestException or IOException or UnauthorizedAccessException or JsonException or OperationCanceledException or MediaFetchException;
