@@ -37,6 +37,13 @@ public sealed record MediaInfo
 
     /// <summary>The columns that need it.</summary>
     [Id(8)] public IReadOnlyList<JobKind> UsedBy { get; init; } = [];
+
+    /// <summary>The name with what helps to find it, for messages.</summary>
+    public string Describe()
+    {
+        string? hint = Files.Count > 0 ? Files[0] : Sha256 is { } digest ? "sha256 " + digest[..12] : null;
+        return hint is null ? Name : $"{Name} ({hint})";
+    }
 }
 
 /// <summary>A guest of the catalogue as the farm shows it.</summary>

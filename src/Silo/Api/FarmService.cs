@@ -167,7 +167,7 @@ public sealed partial class FarmService(
             if (alive.Count > 0 && !alive.Any(worker => Matching.Missing(plan.Media, worker.Media, onShelf) is null))
             {
                 var missing = plan.Media.Where(medium => !alive.Any(worker => Matching.Missing([medium], worker.Media, onShelf) is null)).DefaultIfEmpty(plan.Media[0]);
-                skipped.Add($"{entry.Guest.Id} ({plan.Kind.ToString().ToLowerInvariant()}): no worker holds {string.Join(", ", missing.Select(Matching.Describe))}.");
+                skipped.Add($"{entry.Guest.Id} ({plan.Kind.ToString().ToLowerInvariant()}): no worker holds {string.Join(", ", missing.Select(static medium => medium.Describe()))}.");
                 continue;
             }
             specs.Add(new() { GuestId = entry.Guest.Id, Kind = plan.Kind, Plan = plan, Stack = request.Stack with { FirmwareBuild = null }, Priority = request.Priority });

@@ -35,7 +35,7 @@ public static class Matching
         if (job.CpuModel is { } model && can.CpuModels.Count > 0 && !can.CpuModels.Contains(model))
             return No(Obstacle.CpuModel, $"{worker.Id} has no CPU model {model}");
         if (Missing(job.Media, worker.Media, shelf) is { } missing)
-            return No(Obstacle.Media, Describe(missing));
+            return No(Obstacle.Media, missing.Describe());
         if (can.MemoryMiB > 0 && job.MemoryMiB > can.MemoryMiB)
             return No(Obstacle.TooSmall, $"{worker.Id} has {can.MemoryMiB} MiB for guests");
         if (worker.FreeDiskMiB is > 0 and < LeastFreeDiskMiB)
@@ -64,13 +64,6 @@ public static class Matching
                 return medium;
         }
         return null;
-    }
-
-    /// <summary>The medium's name with what helps to find it.</summary>
-    public static string Describe(MediaInfo medium)
-    {
-        var hint = medium.Files.Count > 0 ? medium.Files[0] : medium.Sha256 is { } digest ? "sha256 " + digest[..12] : null;
-        return hint is null ? medium.Name : $"{medium.Name} ({hint})";
     }
 
     internal static string Name(Enum value) => value.ToString().ToLowerInvariant();

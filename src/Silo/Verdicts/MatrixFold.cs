@@ -77,7 +77,7 @@ public static class MatrixFold
         var missing = guest.Media.Where(medium => medium.State is MediaState.Missing && medium.UsedBy.Contains(kind)).ToList();
         if (missing.Count == 0)
             return new() { GuestId = guest.Id, Kind = kind, State = CellState.NotTried, Note = "Not tried yet." };
-        var names = string.Join(", ", missing.Select(Scheduling.Matching.Describe));
+        var names = string.Join(", ", missing.Select(static medium => medium.Describe()));
         var licence = missing.Select(medium => medium.Licence).FirstOrDefault(text => !string.IsNullOrEmpty(text));
         return new()
         {

@@ -79,12 +79,12 @@ public sealed class MediaCache : IDisposable
         }
         catch (Exception e) when (Failed(e, cancel))
         {
-            throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} could not be asked for at {farm}: {e.Message}", e);
+            throw new MediaFetchException($"Medium {medium.Describe()} could not be asked for at {farm}: {e.Message}", e);
         }
         if (offered is null)
             return null;
         if (offered.Sha256.Length != 64 || !offered.Sha256.All(char.IsAsciiHexDigit) || offered.Size <= 0)
-            throw new MediaFetchException($"{farm} offers medium {MediaLibrary.Name(medium)} under '{offered.Sha256}', which is no SHA-256.");
+            throw new MediaFetchException($"{farm} offers medium {medium.Describe()} under '{offered.Sha256}', which is no SHA-256.");
 
         string digest = offered.Sha256.ToLowerInvariant();
         return await InTurn(digest, async () =>
@@ -97,9 +97,9 @@ public sealed class MediaCache : IDisposable
             }
             catch (Exception e) when (Failed(e, cancel))
             {
-                throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} could not be fetched from {farm}: {e.Message}", e);
+                throw new MediaFetchException($"Medium {medium.Describe()} could not be fetched from {farm}: {e.Message}", e);
             }
-            return await Cached(digest, cancel) ?? throw new MediaFetchException($"Medium {MediaLibrary.Name(medium)} was fetched and is gone again from {_folder}.");
+            return await Cached(digest, cancel) ?? throw new MediaFetchException($"Medium {medium.Describe()} was fetched and is gone again from {_folder}.");
         }, cancel);
     }
 

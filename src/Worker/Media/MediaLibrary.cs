@@ -98,12 +98,9 @@ public sealed class MediaLibrary : IMediaShelf
         }
         var namesake = _files.FirstOrDefault(file => medium.Files.Contains(Path.GetFileName(file.Path), StringComparer.OrdinalIgnoreCase));
         return new(null, namesake is null || medium.Sha256 is null || !File.Exists(namesake.Path)
-            ? $"Medium {Name(medium)} is in none of {string.Join(", ", _folders)}."
-            : $"Medium {Name(medium)} has the wrong checksum: {namesake.Path} is {namesake.Sha256}, the catalogue says {medium.Sha256}.");
+            ? $"Medium {medium.Describe()} is in none of {string.Join(", ", _folders)}."
+            : $"Medium {medium.Describe()} has the wrong checksum: {namesake.Path} is {namesake.Sha256}, the catalogue says {medium.Sha256}.");
     }
-
-    /// <summary>The medium's name with a file name that helps to find it.</summary>
-    internal static string Name(MediaInfo medium) => medium.Files.Count > 0 ? $"{medium.Name} ({medium.Files[0]})" : medium.Name;
 
     private IEnumerable<string> Enumerate()
     {
