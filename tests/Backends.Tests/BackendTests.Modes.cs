@@ -53,12 +53,11 @@ public abstract unsafe partial class BackendTests
     public void An_interrupt_is_taken_in_real_mode_once_the_guest_allows_it()
     {
         using var bed = NewBed();
-        bed.Put(0x31 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(0x31, c =>
         {
             c.inc(__word_ptr.cs[0x200]);
             c.iret();
-        }, halt: false);
+        });
         bed.Program(c =>
         {
             c.cli();
@@ -111,12 +110,11 @@ public abstract unsafe partial class BackendTests
     public void Hlt_stays_until_an_interrupt_comes_and_goes_on_behind_it()
     {
         using var bed = NewBed();
-        bed.Put(0x31 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(0x31, c =>
         {
             c.inc(__word_ptr.cs[0x200]);
             c.iret();
-        }, halt: false);
+        });
         bed.Program(c =>
         {
             c.sti();
@@ -135,12 +133,11 @@ public abstract unsafe partial class BackendTests
     public void A_non_maskable_interrupt_wakes_a_halted_processor()
     {
         using var bed = NewBed();
-        bed.Put(2 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(2, c =>
         {
             c.inc(__word_ptr.cs[0x200]);
             c.iret();
-        }, halt: false);
+        });
         bed.Program(c => c.nop());
         Assert.Equal(Halted, bed.Run());
         bed.Assemble((uint)(Bed.CodeAt + bed.Guest->Rip), 0, 16, c => c.mov(__word_ptr[0x600], 7));

@@ -108,6 +108,13 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
         Memory.Write(at, stream.ToArray());
     }
 
+    /// <summary>A real-mode interrupt handler, at 1000:0100.</summary>
+    public void Handler(byte vector, Action<Assembler> emit, bool halt = false)
+    {
+        Put(vector * 4, 0x1000_0100, 4);
+        Assemble(CodeAt + 0x100, 0x100, 16, emit, halt);
+    }
+
     /// <summary>Raises the interrupt line; the controller will answer with this vector.</summary>
     public void Interrupt(byte vector)
     {

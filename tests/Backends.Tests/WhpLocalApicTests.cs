@@ -102,13 +102,12 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
         // The second case is the platform as it has been seen: it never answers the notification.
         StandInHost.Current = new StandInHost { WindowBesideApic = window };
         using var bed = NewBed();
-        bed.Put(0x20 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(0x20, c =>
         {
             c.@out(0x90, al);
             c.inc(__byte_ptr[0x600]);
             c.iret();
-        }, halt: false);
+        });
         bed.OnWrite = (port, _) =>
         {
             if (port == 0x80)
@@ -131,12 +130,11 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
     {
         // As BIOSes poll: a look from outside would hardly ever meet it.
         using var bed = NewBed();
-        bed.Put(0x20 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(0x20, c =>
         {
             c.inc(__byte_ptr[0x600]);
             c.iret();
-        }, halt: false);
+        });
         bed.OnWrite = (port, _) =>
         {
             if (port == 0x80)
@@ -189,8 +187,7 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
     public void The_8259s_interrupt_ends_a_HLT()
     {
         using var bed = NewBed();
-        bed.Put(0x20 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, static c => c.iret(), halt: false);
+        bed.Handler(0x20, static c => c.iret());
         bed.Program(c =>
         {
             c.@out(0x80, al);
@@ -273,8 +270,7 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
     public void An_NMI_ends_a_HLT_with_interrupts_off()
     {
         using var bed = NewBed();
-        bed.Put(2 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, static c => c.mov(__byte_ptr[0x600], 0x5A));
+        bed.Handler(2, static c => c.mov(__byte_ptr[0x600], 0x5A), halt: true);
         bed.Program(static c => c.nop());
         Assert.Equal(Halted, bed.Run());
         bed.Vcpu.PendNmi();

@@ -121,15 +121,14 @@ public sealed unsafe class WhpTests : IDisposable
     public void An_NMI_waits_for_the_IRET_of_the_one_before()
     {
         using var bed = NewBed();
-        bed.Put(Vectors.NMI * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(Vectors.NMI, c =>
         {
             c.inc(__byte_ptr[0x600]);
             c.mov(al, __byte_ptr[0x600]);
             c.@out(0x80, al);
             c.@out(0x81, al);
             c.iret();
-        }, halt: false);
+        });
         // A second one while the first is handled.
         bed.OnWrite = (port, value) =>
         {
@@ -151,12 +150,11 @@ public sealed unsafe class WhpTests : IDisposable
     public void An_interrupt_waits_for_its_window_and_for_the_instruction_behind_STI()
     {
         using var bed = NewBed();
-        bed.Put(0x20 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(0x20, c =>
         {
             c.@out(0x90, al);
             c.iret();
-        }, halt: false);
+        });
         bed.OnWrite = (port, _) =>
         {
             if (port == 0x80)
@@ -178,8 +176,7 @@ public sealed unsafe class WhpTests : IDisposable
     public void An_interrupt_whose_stack_lies_in_a_device_is_delivered_through_the_door()
     {
         using var bed = NewBed();
-        bed.Put(0x20 * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, static c => c.mov(__byte_ptr[0x600], 0x77));
+        bed.Handler(0x20, static c => c.mov(__byte_ptr[0x600], 0x77), halt: true);
         bed.OnWrite = (_, _) => bed.Interrupt(0x20);
         bed.Program(c =>
         {
@@ -368,12 +365,11 @@ public sealed unsafe class WhpTests : IDisposable
     public void Single_step_traps_follow_instructions_that_exit()
     {
         using var bed = NewBed();
-        bed.Put(Vectors.DB * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c =>
+        bed.Handler(Vectors.DB, c =>
         {
             c.inc(__byte_ptr[0x600]);
             c.iret();
-        }, halt: false);
+        });
         bed.Program(c =>
         {
             c.mov(ax, (ushort)(Bed.MmioAt >> 4));
@@ -533,7 +529,6 @@ public sealed unsafe class WhpTests : IDisposable
     /// <summary>Stores the vector's number and halts.</summary>
     private static void Handler(Bed bed, byte vector)
     {
-        bed.Put(vector * 4, 0x1000_0100, 4);
-        bed.Assemble(Bed.CodeAt + 0x100, 0x100, 16, c => c.mov(__byte_ptr[0x600], vector));
+        bed.Handler(vector, c => c.mov(__byte_ptr[0x600], vector), halt: true);
     }
 }
