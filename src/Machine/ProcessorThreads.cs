@@ -37,7 +37,7 @@ internal sealed class ProcessorThreads : IDisposable
         _threads = [.. Enumerable.Range(1, all.Count - 1).Select(i => new Thread(() => Execute(i)) { IsBackground = true, Name = $"vCPU {i}" })];
     }
 
-    /// <summary>The processor of the thread that asks; null: the machine's own thread.</summary>
+    /// <summary>The processor that the thread which asks runs; null: none, <see cref="Run"/> is over.</summary>
     public static Execution? Current => _current;
 
     /// <summary>The processor whose exit <see cref="Run"/> gave.</summary>
@@ -50,12 +50,14 @@ internal sealed class ProcessorThreads : IDisposable
         {
             Start();
             VcpuExit exit;
+            _current = _all[0];
             try
             {
                 exit = _all[0].Run(budget);
             }
             finally
             {
+                _current = null;
                 Halt();
             }
             if (_failure is { } failure)

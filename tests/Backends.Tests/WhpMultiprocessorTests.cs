@@ -55,15 +55,17 @@ public sealed class WhpMultiprocessorTests : IDisposable
     }
 
     [Fact]
-    public void What_stops_another_processor_ends_the_machine()
+    public void What_stops_another_processor_ends_the_machine_until_it_is_reset()
     {
         using var machine = Build("seabios");
-        bool started = false;
-        machine.DebugSink = value => started |= value == SharedCounterSector.Result[0];
-        Until(machine, () => started);
+        int starts = 0;
+        machine.DebugSink = value => starts += value == SharedCounterSector.Result[0] ? 1 : 0;
+        Until(machine, () => starts == 1);
         StandInHost.Current.Processors[^1].Forced.Enqueue(WhvRunVpExitReason.UnrecoverableException);
         Until(machine, () => machine.End is not null);
         Assert.Equal(MachineEndKind.TripleFault, machine.End!.Kind);
+        machine.RequestReset(Machine.Devices.Chipset.ResetKind.Hard, "test");
+        Until(machine, () => starts == 2);
     }
 
     [Fact]
