@@ -26,6 +26,9 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private volatile int _thread;
     private int _timer = -1;
 
+    /// <summary>The timer was set and nothing has run since.</summary>
+    private bool _freshTimer;
+
     /// <summary>The last exit's port or MMIO access is complete only when the processor is entered again.</summary>
     private bool _accessPending;
     private bool _halted;
@@ -68,7 +71,9 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     {
         EnterThread();
         _stop = null;
-        AllowProgress();
+        if (_freshTimer)
+            AllowProgress();
+        _freshTimer = false;
         // What comes with each exit costs at each exit: on SVM all of it a third of the exit.
         _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : KvmConstants.SyncRegs;
         while (true)
@@ -128,6 +133,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     public void KickAfter(long nanoseconds)
     {
         EnterThread();
+        _freshTimer = true;
         KickSignal.SetTimer(_timer, nanoseconds);
     }
 
@@ -179,7 +185,10 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _thread = thread;
     }
 
-    /// <summary>A timer that fired on the way here must not end the run before it begins: on a busy host the guest would never get on.</summary>
+    /// <summary>
+    /// A timer that fired on the way here must not end the run before it begins: on a busy host the guest would never get on. But once only for
+    /// each time it is set: between a guest's traps it would fire on the way again and again, and what is due then would wait for long.
+    /// </summary>
     private void AllowProgress()
     {
         const int fired = KickSignal.FromTimer << ImmediateShift;
