@@ -4,6 +4,7 @@ using Farm.Assist.Monitor;
 using Farm.Assist.Reports;
 using Farm.Firmware;
 using Farm.Machine.Hypervisors;
+using Farm.Machine.Time;
 
 namespace Farm.Machine;
 
@@ -218,11 +219,14 @@ internal sealed unsafe class Execution : IDisposable
         _assist.Start(sipiVector);
     }
 
-    /// <summary>The time stamp counter goes on while the processor is idle.</summary>
+    /// <inheritdoc cref="IVcpu.TimeStampRate"/>
+    public ClockRate? TimeStampRate => _vcpu.TimeStampRate;
+
+    /// <summary>The time stamp counter goes on while the processor does not execute.</summary>
     public void PassTicks(ulong ticks)
     {
         // One of the two holds the guest's counter; whoever takes over derives its own from that.
-        _vcpu.State->TscOffset += ticks;
+        _vcpu.AdvanceTimeStamp(ticks);
         _assist.Interpreter.State->TscOffset += ticks;
     }
 

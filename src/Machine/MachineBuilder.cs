@@ -205,6 +205,7 @@ public static class MachineBuilder
             return channel;
         }
 
+        bool skipsIdle = vcpus.All(static vcpu => vcpu.TimeStampRate is not null);
         var processors = Own(new Processors([.. vcpus.Select((vcpu, processor) => pins[processor].Execution = new Execution(
             vcpu, partition.Memory, doors[processor], monitor,
             new AssistOptions
@@ -214,6 +215,7 @@ public static class MachineBuilder
                 Processor = processor,
                 TrapsTableReads = hypervisor.Capabilities.Umip,
                 StoresUnseen = hypervisor.Capabilities.StoresUnseen,
+                TrapsKeyQuestions = skipsIdle && !hypervisor.Capabilities.VirtualTime,
                 Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
             },
             hypervisor))], ownApics));
@@ -230,7 +232,7 @@ public static class MachineBuilder
             Doors = doors,
             Vcpu = vcpus[0],
             Processors = processors,
-            Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter),
+            Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter, skipsIdle),
             System = system,
             SystemPorts = systemPorts,
             Interrupts = interrupts,

@@ -72,6 +72,12 @@ public sealed class PcMachine : IDisposable
                     time.Pass(InstructionTime.NanosecondsPerBusCycle);
                     parts.Processors.Spend(InstructionTime.NanosecondsPerBusCycle / InstructionTime.NanosecondsPerInstruction);
                 };
+            }
+        }
+        if (Time.SkipsIdle)
+        {
+            foreach (var door in parts.Doors)
+            {
                 door.Waiting = () =>
                 {
                     _wait = parts.Processors.Alone ? _polling.Poll(Time.Now) : 0;
@@ -282,11 +288,9 @@ public sealed class PcMachine : IDisposable
     {
         long before = Time.Now;
         // A timer may have been armed since the run began.
-        Time.IdleUntil(Math.Min(deadline, Clock.NextDeadline), Parts.Wake);
+        Parts.Processors.Skip(Time.IdleUntil(Math.Min(deadline, Clock.NextDeadline), Parts.Wake));
         Parts.Wake.Reset();
         IdleTime += Time.Now - before;
-        if (Time is InstructionTime)
-            Parts.Processors.PassTicks((ulong)((Time.Now / InstructionTime.NanosecondsPerInstruction) - (before / InstructionTime.NanosecondsPerInstruction)));
     }
 
     private void Stop()

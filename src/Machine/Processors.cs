@@ -21,6 +21,7 @@ internal sealed unsafe class Processors : IDisposable
     private readonly byte?[] _startPending;
     private readonly ProcessorThreads? _threads;
     private int _last;
+    private long _skipped;
     private Execution? _running;
     private ulong _end;
 
@@ -148,8 +149,18 @@ internal sealed unsafe class Processors : IDisposable
     /// <summary>Ends the present run after the instruction in execution.</summary>
     public void RequestStop() => Current.RequestStop();
 
-    /// <summary>The time stamp counters go on while all processors are idle.</summary>
-    public void PassTicks(ulong ticks)
+    /// <summary>All processors were idle for so much guest time, which was skipped: their time stamp counters go on by it.</summary>
+    public void Skip(long nanoseconds)
+    {
+        if (nanoseconds == 0 || _all[0].TimeStampRate is not { } rate)
+            return;
+        // From the sum, so that what is rounded off does not add up.
+        long before = rate.TicksAt(_skipped);
+        _skipped += nanoseconds;
+        PassTicks((ulong)(rate.TicksAt(_skipped) - before));
+    }
+
+    private void PassTicks(ulong ticks)
     {
         foreach (var processor in _all)
             processor.PassTicks(ticks);

@@ -49,6 +49,45 @@ public abstract unsafe partial class BackendTests
         }, halt);
     }
 
+    /// <summary>By less than the second within which KVM takes a write of the register for something else, and twice.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_time_stamp_counter_moves_on_as_it_is_told(bool looksAtState)
+    {
+        const ulong ticks = 1 << 28;
+        using var bed = NewBed();
+        if (LocalApics)
+        {
+            Assert.Null(bed.Vcpu.TimeStampRate);
+            return;
+        }
+        Assert.SkipWhen(bed.Vcpu.TimeStampRate is null, "This host's time-stamp counter cannot be moved.");
+        bed.Program(c =>
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                c.rdtsc();
+                c.mov(__dword_ptr[0x600 + (i * 8)], eax);
+                c.mov(__dword_ptr[0x604 + (i * 8)], edx);
+                c.@out(0x80, al);
+            }
+        });
+        bed.OnWrite = (_, _) => bed.Vcpu.RequestStop(VcpuExitReason.Stopped);
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Equal(VcpuExitReason.Stopped, bed.Run());
+            if (looksAtState)
+                _ = bed.Vcpu.State->Rip;
+            bed.Vcpu.AdvanceTimeStamp(ticks);
+        }
+        ulong first = Counter(0x600), second = Counter(0x608), third = Counter(0x610);
+        Assert.InRange(second - first, ticks, 1000 * ticks);
+        Assert.InRange(third - second, ticks, 1000 * ticks);
+
+        ulong Counter(int address) => bed.Dword(address) | ((ulong)bed.Dword(address + 4) << 32);
+    }
+
     [Fact]
     public void An_interrupt_is_taken_in_real_mode_once_the_guest_allows_it()
     {

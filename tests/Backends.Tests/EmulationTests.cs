@@ -161,7 +161,8 @@ public sealed class EmulationTests
         return Image(code);
     }
 
-    private static byte[] Image(Assembler code)
+    /// <summary>A floppy that boots it.</summary>
+    internal static byte[] Image(Assembler code)
     {
         using var stream = new MemoryStream();
         code.Assemble(new StreamCodeWriter(stream), 0x7C00);

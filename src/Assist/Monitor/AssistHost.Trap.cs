@@ -6,6 +6,9 @@ namespace Farm.Assist.Monitor;
 // The monitor's calls.
 public sealed unsafe partial class AssistHost
 {
+    /// <summary>INT 16h.</summary>
+    private const byte KeyboardServices = 0x16;
+
     /// <summary>What the interpreter reported beside the instruction that it executed: a kick, or the door's request to stop.</summary>
     private AssistStep? _request;
 
@@ -40,6 +43,8 @@ public sealed unsafe partial class AssistHost
         }
         if (_options.TrapsTableReads)
             state->Cr4 |= ControlRegisters.Cr4UMIP;
+        if (_options.TrapsKeyQuestions)
+            _monitor.CloseGate(KeyboardServices);
         Mode = AssistMode.Vm86;
         Resume();
     }
@@ -162,7 +167,8 @@ public sealed unsafe partial class AssistHost
         Resume();
     }
 
-    private void SyncVectorTable() => _monitor.SetPlainIvt(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF);
+    private void SyncVectorTable() =>
+        _monitor.SetPlainIvt(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : null);
 
     /// <summary>Executes one instruction of the guest's in the interpreter, without external interrupts.</summary>
     private AssistStep? StepGuest()

@@ -35,6 +35,12 @@ public sealed record AssistOptions
     /// <summary>True where the processor stores to memory without the map noticing (hardware): decoded code is then never kept across its runs.</summary>
     public bool StoresUnseen { get; init; }
 
+    /// <summary>
+    /// INT 16h, by which a program asks its BIOS for a key, leaves virtual-8086 mode for the host half and so passes the door
+    /// (<see cref="ICpuDoor.ProgramWaits"/>): where the processor is not an interpreter that tells by itself.
+    /// </summary>
+    public bool TrapsKeyQuestions { get; init; }
+
     /// <summary>Instructions that the assist does not emulate under <see cref="AssistStrength.Vm86"/>: each is an unsupported opcode.</summary>
     public IReadOnlySet<Code> Refused { get; init; } = RefusedByDefault;
 

@@ -54,6 +54,9 @@ public sealed class MonitorImage
         return new MonitorImage(monitor, BuildBlob(monitor, labels["start"]), labels);
     }
 
+    /// <summary>Type and DPL of a 32-bit interrupt gate: 0 and 3.</summary>
+    internal const byte ClosedGate = 0x8E, OpenGate = 0xEE;
+
     /// <summary>
     /// 256 interrupt gates. Software interrupts that reach the IDT (INT3 and INTO always, INT n without VME) go through gates of
     /// DPL 3 and are reflected by the monitor; where a vector has an error code, or means an external interrupt, DPL is 0 and the
@@ -68,7 +71,7 @@ public sealed class MonitorImage
             var gate = idt[(vector * 8)..];
             BinaryPrimitives.WriteUInt16LittleEndian(gate, (ushort)handler);
             BinaryPrimitives.WriteUInt16LittleEndian(gate[2..], MonitorLayout.CodeSelector);
-            BinaryPrimitives.WriteUInt16LittleEndian(gate[4..], (ushort)(closed ? 0x8E00 : 0xEE00));
+            gate[5] = closed ? ClosedGate : OpenGate;
             BinaryPrimitives.WriteUInt16LittleEndian(gate[6..], (ushort)(handler >> 16));
         }
     }

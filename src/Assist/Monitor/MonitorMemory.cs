@@ -39,13 +39,18 @@ internal sealed class MonitorMemory(PhysicalMemory memory, int processor)
 
     /// <summary>
     /// Tells the monitor whether the guest's vector table is the plain one at 0. If not, it leaves reflection to the host half, and
-    /// the redirection bitmap sends INT n to the host half too.
+    /// the redirection bitmap sends INT n to the host half too, as it always does with <paramref name="trapped"/>.
     /// </summary>
-    public void SetPlainIvt(bool plain)
+    public void SetPlainIvt(bool plain, byte? trapped)
     {
         WriteByte(MonitorLayout.PlainIvt, plain ? (byte)1 : (byte)0);
         Span<byte> bitmap = stackalloc byte[32];
         bitmap.Fill(plain ? (byte)0 : (byte)0xFF);
+        if (trapped is { } vector)
+            bitmap[vector / 8] |= (byte)(1 << (vector % 8));
         memory.Write(_slice + MonitorLayout.RedirectionBitmap, bitmap);
     }
+
+    /// <summary>Keeps a vector's gate from INT n in virtual-8086 mode, which then is #GP: a trap.</summary>
+    public void CloseGate(byte vector) => memory.Write(MonitorLayout.Base + MonitorLayout.IdtOffset + (vector * 8u) + 5, [MonitorImage.ClosedGate]);
 }

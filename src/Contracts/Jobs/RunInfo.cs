@@ -75,7 +75,7 @@ public sealed record RunReport
     /// <summary>The stall classifier's words, e.g. <c>HLT with IF=0 at 0070:1234</c>.</summary>
     [Id(13)] public string? StallVerdict { get; init; }
 
-    /// <summary><c>virtual</c> or <c>host</c>.</summary>
+    /// <summary><c>virtual</c>, <c>host-skip</c> (the host's, idle time skipped) or <c>host</c>.</summary>
     [Id(14)] public string ClockMode { get; init; } = "virtual";
 
     /// <summary>The script step at which the run ended, and of how many.</summary>

@@ -66,7 +66,7 @@ public sealed record BootReport
 
     public required int MemoryMiB { get; init; }
 
-    /// <summary>virtual (a function of executed instructions) or host.</summary>
+    /// <summary>virtual (a function of executed instructions), host-skip (the host's clock, idle time skipped) or host.</summary>
     public required string ClockMode { get; init; }
 
     public required double GuestSeconds { get; init; }

@@ -79,7 +79,7 @@ public sealed record DivergenceReport(TracedRun First, TracedRun Second, IReadOn
         return text.ToString();
     }
 
-    private static bool OnHostTime(TracedRun run) => run.Report.ClockMode == "host";
+    private static bool OnHostTime(TracedRun run) => run.Report.ClockMode != "virtual";
 
     private static string Instructions(TracedRun run) =>
         OnHostTime(run) ? "instructions not counted" : string.Create(CultureInfo.InvariantCulture, $"{run.Report.Instructions} instructions");

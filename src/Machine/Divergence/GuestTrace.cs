@@ -50,7 +50,7 @@ internal static class GuestTrace
         session.Phases.OnReached = phase => Capture(session, $"phase {phase.Name}", settled: false);
         var report = session.Run(cancel);
         string? before = null;
-        int still = 0, wanted = report.ClockMode == "host" ? StillLooksOnHostTime : StillLooks;
+        int still = 0, wanted = report.ClockMode != "virtual" ? StillLooksOnHostTime : StillLooks;
         for (int looks = 0; looks < MostLooks && session.Machine.End is null && !cancel.IsCancellationRequested; looks++)
         {
             session.Machine.Run(session.Machine.Time.Now + SettlingTime, cancel);

@@ -1,6 +1,7 @@
 using Farm.Assist.Cpu;
 using Farm.Assist.Monitor;
 using Farm.Machine.Devices.Apic;
+using Farm.Machine.Time;
 
 namespace Farm.Machine.Hypervisors;
 
@@ -129,6 +130,15 @@ public interface IVcpu : IVcpuState, IDisposable
 
     /// <summary>The present or next run ends as <see cref="VcpuExitReason.Kicked"/> after so much host time. Only without virtual time; the last call holds.</summary>
     void KickAfter(long nanoseconds);
+
+    /// <summary>
+    /// The pace of the time-stamp counter, alike on all processors of a partition; null: the counter cannot be moved, or another clock of the
+    /// backend's own (a local APIC's timer) would stay behind, so that idle time really has to pass.
+    /// </summary>
+    ClockRate? TimeStampRate { get; }
+
+    /// <summary>Moves the guest's time-stamp counter on, without a look at the rest of its state. Only with a <see cref="TimeStampRate"/>.</summary>
+    void AdvanceTimeStamp(ulong ticks);
 
     /// <summary>
     /// What runs next may clear CR0.PE; at first it may. Where it cannot (under the monitor), a backend that does not intercept it need not

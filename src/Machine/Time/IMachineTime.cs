@@ -3,8 +3,11 @@ namespace Farm.Machine.Time;
 /// <summary>How guest time passes on a backend.</summary>
 public interface IMachineTime
 {
-    /// <summary>virtual or host, as in the report.</summary>
+    /// <summary>As in the report: virtual, host-skip (the host's, idle time skipped) or host.</summary>
     string Mode { get; }
+
+    /// <summary>Idle time costs nothing.</summary>
+    bool SkipsIdle { get; }
 
     /// <summary>Guest time in nanoseconds, exact whenever a device asks.</summary>
     long Now { get; }
@@ -12,8 +15,11 @@ public interface IMachineTime
     /// <summary>How many instructions may run before guest time reaches <paramref name="deadline"/>; at least 1.</summary>
     ulong BudgetUntil(long deadline);
 
-    /// <summary>The processors are idle: let guest time pass until <paramref name="deadline"/>, or until <paramref name="wake"/> is set where time is the host's.</summary>
-    void IdleUntil(long deadline, WaitHandle wake);
+    /// <summary>
+    /// The processors are idle: guest time passes until <paramref name="deadline"/>, or until <paramref name="wake"/> is set where it really
+    /// has to. Returns how much was skipped: the processors' time-stamp counters have to be told of it.
+    /// </summary>
+    long IdleUntil(long deadline, WaitHandle wake);
 }
 
 /// <summary>
@@ -35,6 +41,8 @@ public sealed class InstructionTime(Func<ulong> instructions) : IMachineTime
 
     public string Mode => "virtual";
 
+    public bool SkipsIdle => true;
+
     public long Now => _idle + ((long)instructions() * NanosecondsPerInstruction);
 
     /// <summary>Time passes within an instruction.</summary>
@@ -46,10 +54,10 @@ public sealed class InstructionTime(Func<ulong> instructions) : IMachineTime
         return remaining <= NanosecondsPerInstruction ? 1 : (ulong)((remaining + NanosecondsPerInstruction - 1) / NanosecondsPerInstruction);
     }
 
-    public void IdleUntil(long deadline, WaitHandle wake)
+    public long IdleUntil(long deadline, WaitHandle wake)
     {
-        long remaining = deadline - Now;
-        if (remaining > 0)
-            _idle += remaining;
+        long skipped = Math.Max(0, deadline - Now);
+        _idle += skipped;
+        return skipped;
     }
 }

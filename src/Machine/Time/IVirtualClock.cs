@@ -2,7 +2,7 @@ namespace Farm.Machine.Time;
 
 /// <summary>
 /// Guest time in nanoseconds since power-on. On the soft backend it is a function of executed instructions and of skipped idle
-/// time; on KVM and WHP it follows the host's monotonic clock. Devices know no other clock.
+/// time; on KVM and WHP of the host's monotonic clock and of skipped idle time. Devices know no other clock.
 /// </summary>
 public interface IVirtualClock
 {

@@ -55,6 +55,9 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
 
     public int Entries { get; private set; }
 
+    /// <summary>KVM_VCPU_TSC_OFFSET; null: a kernel that does not know it.</summary>
+    public ulong? TscOffset { get; set; }
+
     public KvmEnableCap? Enabled { get; private set; }
 
     public FakeKernel Run(Entry entry)
@@ -120,6 +123,18 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
                 return 0;
             case KvmIoctl.GetMsrs or KvmIoctl.SetMsrs:
                 return *(int*)argument;
+            case KvmIoctl.GetTscKhz:
+                return 2_000_000;
+            case KvmIoctl.HasDeviceAttr or KvmIoctl.GetDeviceAttr or KvmIoctl.SetDeviceAttr when TscOffset is null:
+                return -LibC.ENXIO;
+            case KvmIoctl.HasDeviceAttr:
+                return 0;
+            case KvmIoctl.GetDeviceAttr:
+                *(ulong*)((KvmDeviceAttr*)argument)->Addr = TscOffset.Value;
+                return 0;
+            case KvmIoctl.SetDeviceAttr:
+                TscOffset = *(ulong*)((KvmDeviceAttr*)argument)->Addr;
+                return 0;
             case KvmIoctl.Run:
                 Entries++;
                 if (((KvmRun*)_page)->ImmediateExit != 0 && ((KvmRun*)_page)->ExitReason is KvmExit.Io or KvmExit.Mmio)

@@ -189,6 +189,26 @@ public sealed unsafe class KvmExitTests : IDisposable
         Assert.Equal(1, _kernel.Entries);
     }
 
+    [Fact]
+    public void The_time_stamp_counter_is_moved_by_its_offset()
+    {
+        _kernel.TscOffset = 5;
+        using var bed = NewBed();
+        Assert.Equal(4_000_000_000, bed.Vcpu.TimeStampRate?.TicksAt(2_000_000_000));
+        bed.Vcpu.AdvanceTimeStamp(1000);
+        Assert.Equal(1005ul, _kernel.TscOffset);
+        _kernel.TscOffset = unchecked((ulong)-7); // the guest set its counter back
+        bed.Vcpu.AdvanceTimeStamp(1000);
+        Assert.Equal(993ul, _kernel.TscOffset);
+    }
+
+    [Fact]
+    public void A_kernel_before_Linux_5_16_cannot_move_it()
+    {
+        using var bed = NewBed();
+        Assert.Null(bed.Vcpu.TimeStampRate);
+    }
+
     private static int Failure(KvmRun* run, uint count, ulong flags, byte size, params byte[] bytes)
     {
         run->ExitReason = KvmExit.InternalError;

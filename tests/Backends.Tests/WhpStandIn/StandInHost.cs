@@ -40,6 +40,9 @@ internal sealed record StandInHost
 
     public ulong ProcessorFeatures { get; init; } = WhvBits.ProcessorSse3 | WhvBits.ProcessorLahfSahf | WhvBits.ProcessorPopCnt | WhvBits.ProcessorCmpxchg16b | WhvBits.ProcessorRdtscp | WhvBits.ProcessorUmip;
 
+    /// <summary>In Hz; null: a Windows that does not know this capability yet.</summary>
+    public ulong? ClockFrequency { get; init; } = 2_000_000_000;
+
     /// <summary>Instructions that this processor lacks: #UD.</summary>
     public IReadOnlySet<Code> Lacks { get; init; } = new HashSet<Code>();
 

@@ -41,7 +41,7 @@ internal static unsafe class StandInLibrary
     private static int GetCapability(WhvCapabilityCode code, void* buffer, uint size, uint* written) => Guard("WHvGetCapability", () =>
     {
         var host = StandInHost.Current;
-        if (code == WhvCapabilityCode.X64MsrExitBitmap && host.MsrExits is null)
+        if ((code == WhvCapabilityCode.X64MsrExitBitmap && host.MsrExits is null) || (code == WhvCapabilityCode.ProcessorClockFrequency && host.ClockFrequency is null))
             return WhvResult.UnknownCapability;
         ulong value = code switch
         {
@@ -51,6 +51,7 @@ internal static unsafe class StandInLibrary
             WhvCapabilityCode.ExceptionExitBitmap => host.ExceptionExits,
             WhvCapabilityCode.X64MsrExitBitmap => host.MsrExits!.Value,
             WhvCapabilityCode.ProcessorFeatures => host.ProcessorFeatures,
+            WhvCapabilityCode.ProcessorClockFrequency => host.ClockFrequency!.Value,
             _ => throw new StandInMisuse(InvalidArgument, $"capability {code} is none that is known here"),
         };
         uint needed = code == WhvCapabilityCode.HypervisorPresent ? 4u : 8u;

@@ -9,7 +9,7 @@ public sealed class HostTimeTests
     public void Every_run_has_its_kick_even_to_the_same_deadline()
     {
         var kicks = new List<long>();
-        var time = new HostTime(kicks.Add);
+        var time = new HostTime(kicks.Add, skipsIdle: false);
         long deadline = time.Now + 3_600_000_000_000;
         time.BudgetUntil(deadline);
         time.BudgetUntil(deadline);
@@ -21,8 +21,30 @@ public sealed class HostTimeTests
     public void A_deadline_that_has_passed_kicks_at_once()
     {
         var kicks = new List<long>();
-        var time = new HostTime(kicks.Add);
+        var time = new HostTime(kicks.Add, skipsIdle: false);
         Assert.Equal(1ul, time.BudgetUntil(0));
         Assert.Equal([1L], kicks);
+    }
+
+    [Fact]
+    public void Idle_time_is_skipped_and_told()
+    {
+        var time = new HostTime(static _ => { }, skipsIdle: true);
+        const long hour = 3_600_000_000_000;
+        using var wake = new ManualResetEvent(false);
+        long before = time.Now, skipped = time.IdleUntil(before + hour, wake), after = time.Now;
+        Assert.InRange(skipped, 1, hour);
+        Assert.InRange(after - before, hour, 2 * hour);
+        Assert.Equal(0, time.IdleUntil(after, wake));
+        Assert.Equal("host-skip", time.Mode);
+    }
+
+    [Fact]
+    public void Where_it_cannot_be_skipped_something_from_outside_ends_the_wait()
+    {
+        var time = new HostTime(static _ => { }, skipsIdle: false);
+        using var wake = new ManualResetEvent(true);
+        Assert.Equal(0, time.IdleUntil(time.Now + 3_600_000_000_000, wake));
+        Assert.Equal("host", time.Mode);
     }
 }

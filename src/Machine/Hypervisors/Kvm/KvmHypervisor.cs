@@ -53,7 +53,7 @@ public sealed class KvmHypervisor : IHypervisor
             throw new HostException(why);
         if (options.Vcpus > Capabilities.MaxVcpus)
             throw new HostException($"The kvm backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
-        return new KvmPartition(Open(), options);
+        return new KvmPartition(Open(), options, Accelerated);
     }
 
     private KvmFile Open() => _host.TryOpen(out int error) ?? throw new HostException($"{KvmHost.Device} cannot be opened: {KvmFile.Describe(error)}.");

@@ -13,10 +13,13 @@ internal sealed class KvmPartition : IPartition
     private readonly KvmFile _system;
     private readonly KvmFile _vm;
     private readonly PartitionOptions _options;
+    private readonly bool _accelerated;
 
-    public KvmPartition(KvmFile system, PartitionOptions options)
+    /// <param name="accelerated">See <see cref="IHypervisor.Accelerated"/>.</param>
+    public KvmPartition(KvmFile system, PartitionOptions options, bool accelerated)
     {
         _system = system;
+        _accelerated = accelerated;
         _options = options;
         unsafe
         {
@@ -46,7 +49,7 @@ internal sealed class KvmPartition : IPartition
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options);
+        return new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options, _accelerated);
     }
 
     private unsafe KvmSlots Prepare()

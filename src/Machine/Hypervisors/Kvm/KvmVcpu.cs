@@ -5,7 +5,7 @@ using Tmds.Linux;
 
 namespace Farm.Machine.Hypervisors.Kvm;
 
-/// <summary>A KVM vCPU: the run loop and its exits. The registers are beside, in KvmVcpu.State.cs.</summary>
+/// <summary>A KVM vCPU: the run loop and its exits. The registers are beside, in KvmVcpu.State.cs, the time-stamp counter in KvmVcpu.Time.cs.</summary>
 internal sealed unsafe partial class KvmVcpu : IVcpu
 {
     private const byte FromKick = 1, Completing = 4;
@@ -38,7 +38,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private ulong _apicBase, _cr8;
     private VcpuExitReason? _stop;
 
-    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options)
+    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options, bool accelerated)
     {
         KickSignal.Ensure();
         _slots = slots;
@@ -54,6 +54,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         var supported = KvmCpuid.Supported(system);
         KvmCpuid.Set(_file, options.CpuModel, 36, supported, KvmCpuid.HasUmip(supported));
         _msrs = KnownMsrs();
+        TimeStampRate = accelerated ? AskTimeStampRate() : null;
         // The shared registers hold nothing before the first run.
         _file.Call(KvmIoctl.GetRegs, &_run->Sync.Regs, "KVM_GET_REGS");
         Know(KvmConstants.SyncAll);

@@ -1,4 +1,5 @@
 using Farm.Assist.Cpu;
+using Farm.Machine.Time;
 
 namespace Farm.Machine.Hypervisors.Soft;
 
@@ -47,6 +48,10 @@ public sealed class SoftVcpu(PhysicalMemory memory, ICpuDoor door, PartitionOpti
     }
 
     public void KickAfter(long nanoseconds) => throw new InvalidOperationException("The soft backend has virtual time.");
+
+    public ClockRate? TimeStampRate { get; } = new ClockRate(1, InstructionTime.NanosecondsPerInstruction);
+
+    public unsafe void AdvanceTimeStamp(ulong ticks) => Cpu.State->TscOffset += ticks;
 
     public void PendNmi() => Cpu.PendNmi();
 

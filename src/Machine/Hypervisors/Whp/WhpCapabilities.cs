@@ -4,7 +4,7 @@ using Farm.Machine.Hypervisors.Whp.Native;
 namespace Farm.Machine.Hypervisors.Whp;
 
 /// <summary>What WHvGetCapability says of this host. A capability that this Windows does not know yet is not there: 0.</summary>
-internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulong ExceptionExits, ulong MsrExits, ulong ProcessorFeatures)
+internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulong ExceptionExits, ulong MsrExits, ulong ProcessorFeatures, ulong ClockFrequency)
 {
     /// <summary>#UD: the host's processor may lack an instruction that the guest's model has.</summary>
     private const ulong UndefinedOpcode = 1ul << Vectors.UD;
@@ -26,7 +26,8 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
             Ask(WhvCapabilityCode.ExtendedVmExits, sizeof(ulong)),
             Ask(WhvCapabilityCode.ExceptionExitBitmap, sizeof(ulong)),
             Ask(WhvCapabilityCode.X64MsrExitBitmap, sizeof(ulong)),
-            Ask(WhvCapabilityCode.ProcessorFeatures, sizeof(ulong)));
+            Ask(WhvCapabilityCode.ProcessorFeatures, sizeof(ulong)),
+            Ask(WhvCapabilityCode.ProcessorClockFrequency, sizeof(ulong)));
         if ((found.ExtendedExits & WhvBits.ExitsX64Cpuid) == 0)
             throw new HostException("This Windows' hypervisor platform cannot exit on CPUID (WHV_EXTENDED_VM_EXITS.X64CpuidExit), without which no CPU model can be shown; update Windows or use --backend soft.");
         return found;

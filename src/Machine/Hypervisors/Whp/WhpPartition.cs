@@ -15,12 +15,14 @@ internal sealed unsafe class WhpPartition : IPartition
     private readonly GuestRanges _ranges;
     private readonly List<WhpVcpu> _vcpus = [];
     private readonly WhpLocalApics? _localApics;
+    private readonly ulong _timeStampFrequency;
     private nint _handle;
 
     public WhpPartition(WhpApi api, WhpCapabilities found, PartitionOptions options)
     {
         _api = api;
         _options = options with { CpuModel = found.Cut(options.CpuModel) };
+        _timeStampFrequency = found.ClockFrequency;
         nint handle;
         WhpApi.Check(api.CreatePartition(&handle), "WHvCreatePartition");
         _handle = handle;
@@ -56,7 +58,7 @@ internal sealed unsafe class WhpPartition : IPartition
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, _vcpus.Count);
-        var vcpu = new WhpVcpu(_api, _handle, (uint)index, _ranges, _localApics, NewInterpreter);
+        var vcpu = new WhpVcpu(_api, _handle, (uint)index, _ranges, _localApics, NewInterpreter) { TimeStampFrequency = _timeStampFrequency };
         _vcpus.Add(vcpu);
         return vcpu;
 

@@ -6,7 +6,7 @@ namespace Farm.Machine.Hypervisors.Whp;
 
 /// <summary>
 /// The registers of a processor as values by name, and the way from <see cref="CpuState"/> to them and back. Those that
-/// changed since they were fetched are written; the time-stamp counter never is. CR8 is not among them: it is the local APIC's.
+/// changed since they were fetched are written; the time-stamp counter is not. CR8 is not among them: it is the local APIC's.
 /// </summary>
 internal sealed unsafe class WhpRegisters : IDisposable
 {

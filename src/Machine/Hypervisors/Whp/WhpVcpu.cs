@@ -6,7 +6,7 @@ namespace Farm.Machine.Hypervisors.Whp;
 
 /// <summary>
 /// A WHP virtual processor: the run loop and its exits. Interrupts are beside in WhpVcpu.Events.cs, the platform's local APIC in
-/// WhpVcpu.Apic.cs, what the platform leaves to us to execute in WhpVcpu.Emulation.cs.
+/// WhpVcpu.Apic.cs, what the platform leaves to us to execute in WhpVcpu.Emulation.cs, the time-stamp counter in WhpVcpu.Time.cs.
 /// </summary>
 internal sealed unsafe partial class WhpVcpu : IVcpu
 {

@@ -9,7 +9,8 @@ internal static class KvmIoctl
     public const uint Run = 0xAE80, Interrupt = 0x4004AE86, GetMsrs = 0xC008AE88, SetMsrs = 0x4008AE89, SetCpuid2 = 0x4008AE90;
     public const uint GetRegs = 0x8090AE81, GetSregs = 0x8138AE83, SetSregs = 0x4138AE84, GetVcpuEvents = 0x8040AE9F;
     public const uint GetFpu = 0x81A0AE8C, SetFpu = 0x41A0AE8D, Nmi = 0xAE9A, GetDebugRegs = 0x8080AEA1, SetDebugRegs = 0x4080AEA2;
-    public const uint EnableCap = 0x4068AEA3;
+    public const uint EnableCap = 0x4068AEA3, GetTscKhz = 0xAEA3;
+    public const uint SetDeviceAttr = 0x4018AEE1, GetDeviceAttr = 0x4018AEE2, HasDeviceAttr = 0x4018AEE3;
 }
 
 /// <summary>KVM_CAP_*.</summary>
@@ -65,5 +66,10 @@ internal static class KvmConstants
     };
 
     public const ulong EmulationFlagBytes = 1;
+
+    /// <summary>KVM_VCPU_TSC_CTRL and its KVM_VCPU_TSC_OFFSET (Linux 5.16).</summary>
+    public const uint VcpuTscCtrl = 0;
+    public const ulong VcpuTscOffset = 0;
+
     public const byte ShadowMovSs = 1, ShadowSti = 2;
 }

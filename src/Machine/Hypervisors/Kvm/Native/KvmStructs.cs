@@ -92,6 +92,13 @@ internal struct KvmMsrEntry
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal struct KvmDeviceAttr
+{
+    public uint Flags, Group;
+    public ulong Attr, Addr;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal struct KvmUserspaceMemoryRegion
 {
     public uint Slot, Flags;

@@ -10,6 +10,7 @@ internal enum WhvCapabilityCode
     ExceptionExitBitmap = 0x3,
     X64MsrExitBitmap = 0x4,
     ProcessorFeatures = 0x1001,
+    ProcessorClockFrequency = 0x1004,
 }
 
 internal enum WhvPartitionPropertyCode

@@ -1,0 +1,192 @@
+using System.Diagnostics;
+using Farm.Assist.Monitor;
+using Farm.Backends.Tests.WhpStandIn;
+using Farm.Firmware;
+using Farm.Machine;
+using Farm.Machine.Hypervisors;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Farm.Backends.Tests;
+
+/// <summary>
+/// A whole machine whose boot sector reads the guest's clocks around ticks of the interval timer: some that it waits for in a loop, then
+/// many that it waits for in HLT, or asking for a key.
+/// </summary>
+public sealed class IdleTimeTests
+{
+    private const byte Mark = 0xA5;
+    private const int BusyTicks = 9, IdleTicks = 73;
+    private const double TickNs = 65536 * (88_000 / 105.0);
+
+    public enum Wait
+    {
+        /// <summary>HLT.</summary>
+        Halt,
+
+        /// <summary>The BIOS is asked for a key, over and over.</summary>
+        Key,
+    }
+
+    /// <summary>What the guest sends at each mark, and when.</summary>
+    private sealed record Reading(ulong TimeStamp, uint PmTimer, uint Ticks, long Guest, TimeSpan Host);
+
+    [Theory]
+    [InlineData("soft", AssistStrength.Vm86, Wait.Halt)]
+    [InlineData("soft", AssistStrength.Native, Wait.Halt)]
+    [InlineData("kvm", AssistStrength.Vm86, Wait.Halt)]
+    [InlineData("kvm", AssistStrength.Native, Wait.Halt)]
+    [InlineData("soft", AssistStrength.Vm86, Wait.Key)]
+    [InlineData("kvm", AssistStrength.Vm86, Wait.Key)]
+    [InlineData("kvm", AssistStrength.Full, Wait.Key)]
+    public void Every_clock_of_the_guest_goes_on_while_it_waits_and_the_host_does_not_wait(string backend, AssistStrength strength, Wait wait)
+    {
+        var hypervisor = Hypervisor(backend);
+        Assert.SkipUnless(backend == "soft" || hypervisor.Accelerated, "On a paravirtual KVM idle time passes.");
+        var (busy, idle, end) = Measure(hypervisor, strength, wait, out string mode);
+        Assert.Equal(backend == "soft" ? "virtual" : "host-skip", mode);
+        Advanced(idle, end);
+        // Under full the counter counts instructions while the interpreter has the guest.
+        if (strength == AssistStrength.Full && backend != "soft")
+            return;
+        // As many for each tick as in the loop, within what a tick comes late on a busy host.
+        double perTick = (double)(idle.TimeStamp - busy.TimeStamp) / BusyTicks;
+        Assert.InRange((end.TimeStamp - idle.TimeStamp) / perTick / IdleTicks, 0.93, 1.07);
+    }
+
+    /// <summary>The stand-in's time-stamp counter counts instructions: it can only be seen to move.</summary>
+    [Fact]
+    public void Idle_time_is_skipped_on_WHP_with_the_machines_own_local_APIC()
+    {
+        var (_, idle, end) = Measure(StandInLibrary.NewHypervisor(), AssistStrength.Vm86, Wait.Halt, out string mode);
+        Assert.Equal("host-skip", mode);
+        Advanced(idle, end);
+        Assert.True(end.TimeStamp - idle.TimeStamp > 0.9 * IdleTicks * TickNs * StandInHost.Current.ClockFrequency!.Value / 1e9);
+        Assert.Empty(StandInHost.Complaints);
+    }
+
+    private static void Advanced(Reading idle, Reading end)
+    {
+        const double expected = IdleTicks * TickNs;
+        Assert.Equal((uint)IdleTicks, end.Ticks - idle.Ticks);
+        Assert.InRange(end.Guest - idle.Guest, expected * 0.95, expected * 1.05);
+        Assert.InRange(((end.PmTimer - idle.PmTimer) & 0xFFFFFF) * (88_000 / 315.0), expected * 0.95, expected * 1.05);
+        Assert.InRange((end.Host - idle.Host).TotalNanoseconds, 0, expected / 2);
+    }
+
+    private static (Reading Busy, Reading Idle, Reading End) Measure(IHypervisor hypervisor, AssistStrength strength, Wait wait, out string mode)
+    {
+        string floppy = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllBytes(floppy, EmulationTests.Image(BootSector(wait)));
+            using var machine = MachineBuilder.Build(new MachineOptions { Assist = strength, MemoryMiB = 16, Floppies = [floppy], Order = "a" }, hypervisor);
+            mode = machine.Time.Mode;
+            var host = Stopwatch.StartNew();
+            var marks = new List<(long Guest, TimeSpan Host)>();
+            var sent = new List<byte>();
+            machine.DebugSink = value =>
+            {
+                if (sent.Count == 17 * marks.Count && value == Mark)
+                    marks.Add((machine.Time.Now, host.Elapsed));
+                if (marks.Count > 0)
+                    sent.Add(value);
+            };
+            machine.Run(300_000_000_000, TestContext.Current.CancellationToken);
+            Assert.True(sent.Count == 3 * 17, $"The boot sector sent {sent.Count} bytes; {machine.End}");
+            Reading[] readings = [.. marks.Select((mark, i) => Read([.. sent.Skip((17 * i) + 1).Take(16)], mark))];
+            return (readings[0], readings[1], readings[2]);
+        }
+        catch (FirmwareException e)
+        {
+            Assert.Skip(e.Message);
+            throw;
+        }
+        finally
+        {
+            File.Delete(floppy);
+        }
+    }
+
+    private static Reading Read(byte[] sent, (long Guest, TimeSpan Host) mark) =>
+        new(BitConverter.ToUInt64(sent), BitConverter.ToUInt32(sent, 8), BitConverter.ToUInt32(sent, 12), mark.Guest, mark.Host);
+
+    private static IHypervisor Hypervisor(string backend)
+    {
+        var hypervisor = Machine.Hypervisors.Backends.All.Single(candidate => candidate.Name == backend);
+        BackendTests.Need(hypervisor);
+        return hypervisor;
+    }
+
+    private static Assembler BootSector(Wait wait)
+    {
+        const int ticks = 0x46C;
+        var c = new Assembler(16);
+        Label send = c.CreateLabel(), sendDword = c.CreateLabel(), next = c.CreateLabel(), edge = c.CreateLabel(), busy = c.CreateLabel(), idle = c.CreateLabel();
+        c.xor(ax, ax);
+        c.mov(ds, ax);
+        // The PM timer, behind PMBA of the PIIX4 in slot 1.
+        c.mov(dx, 0xCF8);
+        c.mov(eax, 0x80000B40);
+        c.@out(dx, eax);
+        c.mov(dl, 0xFC);
+        c.@in(eax, dx);
+        c.and(ax, 0xFFC0);
+        c.add(ax, 8);
+        c.mov(bp, ax);
+        c.sti();
+        c.mov(ebx, __dword_ptr[ticks]);
+        c.Label(ref edge);
+        c.cmp(ebx, __dword_ptr[ticks]);
+        c.je(edge);
+        c.call(send);
+        c.lea(ebx, __[esi + BusyTicks]);
+        c.Label(ref busy);
+        c.cmp(ebx, __dword_ptr[ticks]);
+        c.jne(busy);
+        c.call(send);
+        c.lea(ebx, __[esi + IdleTicks]);
+        c.Label(ref idle);
+        if (wait == Wait.Halt)
+        {
+            c.hlt();
+        }
+        else
+        {
+            c.mov(ah, 1);
+            c.@int(0x16);
+        }
+        c.cmp(ebx, __dword_ptr[ticks]);
+        c.jne(idle);
+        c.call(send);
+        c.cli();
+        c.hlt();
+
+        // The mark, the time-stamp counter, the PM timer, and the tick, which stays in ESI.
+        c.Label(ref send);
+        c.mov(esi, __dword_ptr[ticks]);
+        c.mov(dx, bp);
+        c.@in(eax, dx);
+        c.mov(edi, eax);
+        c.rdtsc();
+        c.mov(ecx, eax);
+        c.mov(al, Mark);
+        c.@out(0xE9, al);
+        c.mov(eax, ecx);
+        c.call(sendDword);
+        c.mov(eax, edx);
+        c.call(sendDword);
+        c.mov(eax, edi);
+        c.call(sendDword);
+        c.mov(eax, esi);
+        c.Label(ref sendDword);
+        c.mov(cl, 4);
+        c.Label(ref next);
+        c.@out(0xE9, al);
+        c.shr(eax, 8);
+        c.dec(cl);
+        c.jne(next);
+        c.ret();
+        return c;
+    }
+}
