@@ -19,7 +19,7 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
     private readonly byte* _ram = (byte*)NativeMemory.AlignedAlloc(RamSize + PrivateSize, 4096);
     private readonly Queue<byte> _interrupts = new();
 
-    public AssistBed(AssistStrength strength = AssistStrength.Vm86, CpuModel? model = null, IReadOnlySet<Code>? refused = null)
+    public AssistBed(AssistStrength strength = AssistStrength.Vm86, CpuModel? model = null, IReadOnlySet<Code>? refused = null, bool trapsKeyQuestions = false)
     {
         NativeMemory.Clear(_ram, RamSize + PrivateSize);
         Memory = new PhysicalMemory();
@@ -33,6 +33,7 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
             Strength = strength,
             Model = model,
             Refused = refused ?? AssistOptions.RefusedByDefault,
+            TrapsKeyQuestions = trapsKeyQuestions,
         });
         Assist.Attach(this);
         PowerOn(model);

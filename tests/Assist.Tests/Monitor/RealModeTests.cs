@@ -8,6 +8,8 @@ namespace Farm.Assist.Tests.Monitor;
 /// <summary>Real-mode code behaves the same whatever runs it.</summary>
 public sealed unsafe class RealModeTests
 {
+    private static readonly CpuModel WithoutVme = CpuModel.I486 with { Features = CpuFeatures.Fpu };
+
     public static TheoryData<AssistStrength> Strengths => [AssistStrength.Vm86, AssistStrength.Full, AssistStrength.Native];
 
     [Theory]
@@ -64,8 +66,7 @@ public sealed unsafe class RealModeTests
     [Fact]
     public void Without_VME_software_interrupts_reach_the_same_handlers()
     {
-        var model = CpuModel.I486 with { Features = CpuFeatures.Fpu };
-        using var bed = new AssistBed(AssistStrength.Vm86, model);
+        using var bed = new AssistBed(AssistStrength.Vm86, WithoutVme);
         foreach (int vector in new[] { 3, 4, 8, 0xD, 0x10, 0x13, 0x20, 0x21, 0xFE, 0xFF })
             bed.Handler(vector);
         bed.Program(Interrupts);
@@ -85,6 +86,30 @@ public sealed unsafe class RealModeTests
         foreach (byte vector in new byte[] { 3, 4, 8, 0xD, 0x10, 0x13, 0x20, 0x21, 0xFE, 0xFF })
             c.@int(vector);
         c.int3();
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void INT_16h_alone_traps_where_the_machine_wants_to_see_it(bool vme)
+    {
+        using var bed = new AssistBed(model: vme ? CpuModel.P3 : WithoutVme, trapsKeyQuestions: true);
+        bed.Handler(0x15);
+        bed.Handler(0x16);
+        bed.Handler(0x17);
+        bed.Program(c =>
+        {
+            c.@int(0x15);
+            c.mov(ah, 1);
+            c.@int(0x16);
+            c.@int(0x16);
+            c.@int(0x17);
+        });
+
+        Assert.Equal(AssistStep.Halted, bed.Run());
+
+        Assert.Equal((1, 2, 1), (bed.Count(0x15), bed.Count(0x16), bed.Count(0x17)));
+        Assert.Equal([new("int", 2), new("hlt", 1)], bed.Assist.Statistics.TrapsByMnemonic);
     }
 
     [Theory]
