@@ -46,16 +46,32 @@ public sealed unsafe partial class X86Cpu
         get => _cpl;
     }
 
-    public bool ProtectedMode => (State->Cr0 & ControlRegisters.Cr0PE) != 0;
+    public bool ProtectedMode
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (State->Cr0 & ControlRegisters.Cr0PE) != 0;
+    }
 
     /// <summary>Virtual-8086 mode.</summary>
-    public bool Vm86 => (State->Rflags & Eflags.VM) != 0;
+    public bool Vm86
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (State->Rflags & Eflags.VM) != 0;
+    }
 
     /// <summary>Real or virtual-8086 mode: selectors are paragraphs.</summary>
-    public bool SelectorsAreParagraphs => !ProtectedMode || Vm86;
+    public bool SelectorsAreParagraphs
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => !ProtectedMode || Vm86;
+    }
 
     /// <summary>IA-32e mode (EFER.LMA), 64-bit or compatibility.</summary>
-    public bool LongModeActive => (State->Efer & ControlRegisters.EferLMA) != 0;
+    public bool LongModeActive
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (State->Efer & ControlRegisters.EferLMA) != 0;
+    }
 
     /// <summary>64-bit mode proper: EFER.LMA and CS.L.</summary>
     public bool Mode64
@@ -83,15 +99,12 @@ public sealed unsafe partial class X86Cpu
     {
         if (segment == Seg.Cs)
         {
-            int bits = LongModeActive && State->Cs.Long ? 64 : State->Cs.Big ? 32 : 16;
+            int bits = CodeBitsOfCs;
             bool windowsChange = (bits == 64) != (_codeBits == 64);
             _codeBits = bits;
-            _codeEnd = bits == 64 ? ulong.MaxValue : (ulong)State->Cs.Limit + 1;
+            _codeEnd = CodeEndOfCs;
             if (windowsChange)
-            {
-                for (Seg s = Seg.Es; s <= Seg.Gs; s++)
-                    RefreshWindow(s);
-            }
+                RefreshWindows();
             SelectContext();
         }
         else if (segment == Seg.Ss)
@@ -99,19 +112,26 @@ public sealed unsafe partial class X86Cpu
             _cpl = State->Ss.Dpl;
             SelectContext();
         }
-        _stackMask = Mode64 ? ulong.MaxValue : State->Ss.Big ? 0xFFFFFFFF : 0xFFFFul;
-        RefreshWindow(segment);
+        _stackMask = StackMaskOfSs;
+        RefreshWindow(segment, SelectorsAreParagraphs);
     }
+
+    private int CodeBitsOfCs => LongModeActive && State->Cs.Long ? 64 : State->Cs.Big ? 32 : 16;
+
+    private ulong CodeEndOfCs => _codeBits == 64 ? ulong.MaxValue : (ulong)State->Cs.Limit + 1;
+
+    private ulong StackMaskOfSs => Mode64 ? ulong.MaxValue : State->Ss.Big ? 0xFFFFFFFF : 0xFFFFul;
 
     /// <summary>To be called after any change of CR0, CR4, EFER, DR7 or EFLAGS.VM/AC. Does not flush the TLB.</summary>
     public void ModeChanged()
     {
         _modeFlags = (uint)State->Rflags;
         CountRealMode();
-        SegmentLoaded(Seg.Cs);
-        SegmentLoaded(Seg.Ss);
-        for (Seg s = Seg.Es; s <= Seg.Gs; s++)
-            RefreshWindow(s);
+        _codeBits = CodeBitsOfCs;
+        _codeEnd = CodeEndOfCs;
+        _cpl = State->Ss.Dpl;
+        _stackMask = StackMaskOfSs;
+        RefreshWindows();
         if (((uint)State->Rflags & (Eflags.TF | Eflags.RF)) != 0)
             _attention |= Attention.Trace;
         if (!ProtectedMode && !RealModeAllowed)
@@ -142,7 +162,15 @@ public sealed unsafe partial class X86Cpu
         _inRealMode = real;
     }
 
-    private void RefreshWindow(Seg segment)
+    private void RefreshWindows()
+    {
+        bool paragraphs = SelectorsAreParagraphs;
+        for (Seg s = Seg.Es; s <= Seg.Gs; s++)
+            RefreshWindow(s, paragraphs);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void RefreshWindow(Seg segment, bool paragraphs)
     {
         ref SegmentCache cache = ref Segment(segment);
         Window* window = _windows + (int)segment;
@@ -156,7 +184,7 @@ public sealed unsafe partial class X86Cpu
         window->Base = cache.Base;
         window->LinearMask = 0xFFFFFFFF;
         ulong end = (ulong)cache.Limit + 1;
-        if (SelectorsAreParagraphs)
+        if (paragraphs)
         {
             bool plain = !cache.Unusable && !cache.ExpandDown;
             window->ReadEnd = window->WriteEnd = plain ? end : 0;

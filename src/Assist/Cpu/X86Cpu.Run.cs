@@ -131,8 +131,13 @@ public sealed unsafe partial class X86Cpu
     /// </summary>
     public StopReason Run(ulong budget)
     {
-        _deadline = budget < ulong.MaxValue - _count ? _count + budget : ulong.MaxValue;
         Import();
+        return RunImported(budget);
+    }
+
+    private StopReason RunImported(ulong budget)
+    {
+        _deadline = budget < ulong.MaxValue - _count ? _count + budget : ulong.MaxValue;
         StopReason reason = RunToStop();
         Export();
         return reason;
@@ -140,6 +145,9 @@ public sealed unsafe partial class X86Cpu
 
     /// <summary>Executes one instruction (one iteration of a repeated one). <see cref="StopReason.Budget"/>: it is done, or its fault delivered (see <see cref="FaultCount"/>).</summary>
     public StopReason StepOne() => Run(1);
+
+    /// <summary>As <see cref="StepOne"/> behind <see cref="PeekCode"/>, where no more was changed since than what neither mode nor segments depend on.</summary>
+    public StopReason StepPeeked() => RunImported(1);
 
     /// <summary>True once the block must end after the instruction in execution: a repeated instruction returns after this iteration.</summary>
     public bool BlockEnded => _end == null;

@@ -56,6 +56,7 @@ public sealed unsafe partial class AssistHost
         if ((frame.Eflags & Eflags.VM) == 0)
             return AnswerPanic();
         Vm86State.Load(Guest, frame);
+        _cpu.StopsAtProtectedMode = false;
         var code = _cpu.PeekCode();
         Statistics.CountTrap(code.Mnemonic());
 
@@ -63,7 +64,7 @@ public sealed unsafe partial class AssistHost
         if (!simple || Vcpu.Instructions != 0)
             TakeLive();
         ulong faults = _cpu.FaultCount;
-        if (StepGuest() is { } stop)
+        if (StepGuest(peeked: true) is { } stop)
         {
             // Called again, it answers the same.
             CallPending = stop == AssistStep.Unsupported;
@@ -171,11 +172,11 @@ public sealed unsafe partial class AssistHost
         _monitor.SetPlainIvt(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : null);
 
     /// <summary>Executes one instruction of the guest's in the interpreter, without external interrupts.</summary>
-    private AssistStep? StepGuest()
+    private AssistStep? StepGuest(bool peeked = false)
     {
         _cpu.StopsAtProtectedMode = false;
         _cpu.WatchedSegments = 0;
-        var reason = _cpu.StepOne();
+        var reason = peeked ? _cpu.StepPeeked() : _cpu.StepOne();
         // Stops that come before the instruction.
         while (reason is StopReason.Kicked or StopReason.SegmentLoaded)
         {
