@@ -36,7 +36,7 @@ if [ -n "$guests" ]; then
 fi
 
 cat >"$out/inside" <<SH
-guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.IdleTimeTests -class Farm.Backends.Tests.KvmDivergenceTests}" PATH='$PATH'
+guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmIdleTimeTests -class Farm.Backends.Tests.KvmDivergenceTests}" PATH='$PATH'
 SH
 cat >>"$out/inside" <<'SH'
 [ -z "$patience" ] || export FARM_TEST_PATIENCE=$patience

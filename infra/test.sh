@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# All tests: set-up, build, format, every test project. Last line: "N passed, N failed[, N skipped]".
-# With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine. The word kvm stands for the
-# backend tests and boots on real KVM in a nested machine (infra/kvm.sh); like these it runs only when named:
+# All tests: set-up, build, format, every test project, the backend tests and boots on real KVM in a nested machine (infra/kvm.sh).
+# Last line: "N passed, N failed[, N skipped]".
+# With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine; the word kvm stands for the nested
+# machine. These run only when named:
 #   guests      every guest of the catalogue by strength and firmware, and three runs alike of each
 #   kvm-guests  guests on KVM in the nested machine, their screens beside those on soft (an hour)
 #   kvm-farm    a farm with a KVM node in the nested machine
@@ -34,6 +35,7 @@ if [ $# = 0 ]; then
 fi
 
 kvm= guests= kvm_guests= kvm_farm=
+[ $# != 0 ] || kvm=1
 for word in "$@"; do
     [ "${word,,}" = kvm ] && kvm=1
     [ "${word,,}" = kvm-guests ] && kvm_guests=1
