@@ -42,6 +42,35 @@ public sealed unsafe class KvmExitTests : IDisposable
         Assert.Equal(VcpuExitReason.Shutdown, vcpu.Run(0).Reason);
     }
 
+    /// <summary>Between a guest's traps it fires on the way most of the time: put off each time, what is due would wait for milliseconds.</summary>
+    [Fact]
+    public void A_timer_that_fires_on_the_way_to_a_run_is_put_off_once_only()
+    {
+        using var bed = NewBed();
+        var vcpu = bed.Vcpu;
+        var pending = new List<bool>();
+        KvmRun* page = null;
+        for (int i = 0; i < 3; i++)
+        {
+            _kernel.Run((run, _) =>
+            {
+                page = run;
+                pending.Add((run->Head & KickSignal.FromTimer << 8) != 0);
+                if (!pending[^1])
+                    vcpu.Kick();
+                return -LibC.EINTR;
+            });
+        }
+        vcpu.KickAfter(60_000_000_000);
+        Assert.Equal(VcpuExitReason.Kicked, vcpu.Run(0).Reason);
+        page->Head |= KickSignal.FromTimer << 8;
+        Assert.Equal(VcpuExitReason.Kicked, vcpu.Run(0).Reason);
+        vcpu.KickAfter(60_000_000_000);
+        page->Head |= KickSignal.FromTimer << 8;
+        Assert.Equal(VcpuExitReason.Kicked, vcpu.Run(0).Reason);
+        Assert.Equal([false, true, false], pending);
+    }
+
     [Fact]
     public void The_registers_of_the_local_apic_that_the_kernel_holds_are_passed_on()
     {
