@@ -8,26 +8,26 @@ internal sealed record GuestBoot(string Name, Medium Medium, string Expect, int 
 {
     /// <summary>Those whose media are at hand: in FARM_MEDIA, in shared/guests beside the checkout, or made by their recipes.</summary>
     /// <param name="slow">Those too that take an interpreter minutes.</param>
-    public static IEnumerable<GuestBoot> All(string root, bool slow)
+    /// <param name="wanted">By name: the media of others are not made.</param>
+    public static IEnumerable<GuestBoot> All(string root, bool slow, Func<string, bool> wanted)
     {
-        if (Find(root, "freedos-fdstd-1440.img") is { } freedos)
-            yield return new("freedos menu", new Medium(Floppy: freedos, MemoryMiB: 16), @"DOS=HIGH");
-        if (Find(root, "openbsd-floppy.img") is { } openbsd)
-            yield return new("openbsd", new Medium(Floppy: openbsd), @"\(I\)nstall, \(U\)pgrade", Limit: 900);
-        if (Find(root, "linux-2.4.20-boote.img") is { } linux)
-            yield return new("linux 2.4", new Medium(Floppy: linux), @"Please press Enter to activate", Limit: 900);
-        if (Made(root, "grub2", "grub2.iso") is { } grub)
-            yield return new("grub cd", new Medium(Cdrom: grub), @"GNU GRUB +version");
-        if (Made(root, "grub2-disk", "grub2-disk.img") is { } disk)
-            yield return new("grub disk", new Medium(Disk: disk), @"GNU GRUB +version");
-        if (Made(root, "memtest86plus", "memtest86plus.iso") is { } memtest)
-            yield return new("memtest86+", new Medium(Cdrom: memtest, MemoryMiB: 32), @"Pass +[0-9]+%");
-        if (Made(root, "ipxe", "ipxe.iso") is { } ipxe)
-            yield return new("ipxe", new Medium(Cdrom: ipxe), @"Open Source Network Boot Firmware");
-        if (Made(root, "countdown", "countdown-isolinux.iso") is { } countdown)
-            yield return new("30 s countdown", new Medium(Cdrom: countdown), @"after the countdown");
-        if (slow && Made(root, "debian-installer-i386", "debian-installer-i386.iso") is { } debian)
-            yield return new("debian installer", new Medium(Cdrom: debian, MemoryMiB: 512), @"Select a language", Limit: 900);
+        (string Name, Func<string?> Image, Func<string, Medium> Medium, string Expect, int Limit)[] all =
+        [
+            ("freedos menu", () => Find(root, "freedos-fdstd-1440.img"), file => new(Floppy: file, MemoryMiB: 16), @"DOS=HIGH", 300),
+            ("openbsd", () => Find(root, "openbsd-floppy.img"), file => new(Floppy: file), @"\(I\)nstall, \(U\)pgrade", 900),
+            ("linux 2.4", () => Find(root, "linux-2.4.20-boote.img"), file => new(Floppy: file), @"Please press Enter to activate", 900),
+            ("grub cd", () => Made(root, "grub2", "grub2.iso"), file => new(Cdrom: file), @"GNU GRUB +version", 300),
+            ("grub disk", () => Made(root, "grub2-disk", "grub2-disk.img"), file => new(Disk: file), @"GNU GRUB +version", 300),
+            ("memtest86+", () => Made(root, "memtest86plus", "memtest86plus.iso"), file => new(Cdrom: file, MemoryMiB: 32), @"Pass +[0-9]+%", 300),
+            ("ipxe", () => Made(root, "ipxe", "ipxe.iso"), file => new(Cdrom: file), @"Open Source Network Boot Firmware", 300),
+            ("30 s countdown", () => Made(root, "countdown", "countdown-isolinux.iso"), file => new(Cdrom: file), @"after the countdown", 300),
+            ("debian installer", () => slow ? Made(root, "debian-installer-i386", "debian-installer-i386.iso") : null, file => new(Cdrom: file, MemoryMiB: 512), @"Select a language", 900),
+        ];
+        foreach (var (name, image, medium, expect, limit) in all)
+        {
+            if (wanted(name) && image() is { } file)
+                yield return new(name, medium(file), expect, limit);
+        }
     }
 
     /// <summary>For the comparison on KVM.</summary>

@@ -74,9 +74,9 @@ if (emulators.Count == 0)
 var rows = new List<Row>();
 foreach (var loop in Loop.All)
     rows.Add(new Row($"loop {loop.Name} {loop.Bits}", emulator => RunLoop(emulator, loop), Loop.Instructions));
-foreach (var boot in GuestBoot.All(root, slow))
+rows.RemoveAll(row => !Wanted(row.Name));
+foreach (var boot in GuestBoot.All(root, slow, name => Wanted($"boot {name}")))
     rows.Add(new Row($"boot {boot.Name}", boot.Run, null));
-rows.RemoveAll(row => only is not null && !row.Name.Contains(only, StringComparison.OrdinalIgnoreCase));
 
 var report = new Report(emulators, json ?? Path.Combine(root, ".farm", "bench.json"));
 foreach (var row in rows)
@@ -91,6 +91,8 @@ foreach (var row in rows)
 }
 report.Finish(docs);
 return 0;
+
+bool Wanted(string row) => only is null || row.Contains(only, StringComparison.OrdinalIgnoreCase);
 
 static Measurement Measure(Row row, Emulator emulator)
 {
