@@ -108,11 +108,7 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
             c.inc(__byte_ptr[0x600]);
             c.iret();
         });
-        bed.OnWrite = (port, _) =>
-        {
-            if (port == 0x80)
-                bed.Interrupt(0x20);
-        };
+        InterruptAtPort80(bed);
         bed.Program(c =>
         {
             c.@out(0x80, al);
@@ -135,11 +131,7 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
             c.inc(__byte_ptr[0x600]);
             c.iret();
         });
-        bed.OnWrite = (port, _) =>
-        {
-            if (port == 0x80)
-                bed.Interrupt(0x20);
-        };
+        InterruptAtPort80(bed);
         bed.Program(c =>
         {
             var poll = c.CreateLabel();
@@ -406,4 +398,10 @@ public sealed unsafe class WhpLocalApicTests : IDisposable
         c.cmp(__byte_ptr[0x600], 0);
         c.je(here);
     }
+
+    private static void InterruptAtPort80(Bed bed) => bed.OnWrite = (port, _) =>
+    {
+        if (port == 0x80)
+            bed.Interrupt(0x20);
+    };
 }

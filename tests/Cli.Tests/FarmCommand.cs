@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Farm.Vm.Tests;
 
 namespace Farm.Cli.Tests;
 
@@ -71,15 +72,11 @@ internal sealed class FarmCommand : IDisposable
 
     public void Dispose() => Directory.Delete(Folder, recursive: true);
 
-    /// <summary>What <c>./farm boot</c> runs where it was compiled ahead.</summary>
-    private static string Native => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../../../../../src/Vm/bin", Configuration, "native/farm"));
-
-    private static string Configuration => Path.GetFileName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd('/'))!);
-
     private ProcessStartInfo Command(string[] arguments)
     {
-        bool native = arguments is ["boot", ..] && File.Exists(Native);
-        var start = new ProcessStartInfo(native ? Native : "dotnet", native ? arguments : [Path.Combine(AppContext.BaseDirectory, "farm.dll"), .. arguments])
+        // As ./farm does.
+        bool native = arguments is ["boot", ..] && File.Exists(CompiledAhead.Program);
+        var start = new ProcessStartInfo(native ? CompiledAhead.Program : "dotnet", native ? arguments : [Path.Combine(AppContext.BaseDirectory, "farm.dll"), .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

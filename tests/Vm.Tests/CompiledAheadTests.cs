@@ -14,8 +14,7 @@ public sealed class CompiledAheadTests
     [Fact]
     public async Task A_VM_of_the_program_compiled_ahead_tells_what_one_of_this_process_does()
     {
-        string configuration = Path.GetFileName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd('/'))!);
-        string program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../../../../../src/Vm/bin", configuration, "native/farm"));
+        string program = CompiledAhead.Program;
         Assert.SkipUnless(File.Exists(program), $"{program} is not there: no gcc, or no Release build");
         var folder = Directory.CreateTempSubdirectory("farm-vm-");
         try
