@@ -122,6 +122,56 @@ public abstract unsafe partial class BackendTests
     }
 
     [Fact]
+    public void Pages_of_logged_memory_that_were_stored_to_are_told_once()
+    {
+        using var bed = NewBed();
+        bed.Assemble(Bed.CodeAt, Bed.CodeAt, 32, static c =>
+        {
+            c.mov(__byte_ptr[Bed.LoggedAt + 3 * 4096 + 7], 1);
+            c.mov(__dword_ptr[Bed.LoggedAt + 9 * 4096 - 2], 0x12345678); // on two pages
+            c.mov(eax, __dword_ptr[Bed.LoggedAt + 20 * 4096]);
+            c.mov(edi, (int)Bed.LoggedAt + 62 * 4096);
+            c.mov(ecx, 4096 / 4 * 2);
+            c.rep.stosd();
+        });
+        Assert.Equal(ulong.MaxValue, Repeat()); // nobody asked before
+
+        const ulong stored = 1ul << 3 | 1ul << 8 | 1ul << 9 | 3ul << 62;
+        Assert.Equal(stored, Repeat());
+        Assert.Equal(stored, Repeat());
+        Assert.Equal(0ul, bed.TakeStores());
+
+        bed.Memory.Write(Bed.LoggedAt + 5 * 4096 + 4095, [1, 2]); // a bus master
+        Assert.Equal(3ul << 5, bed.TakeStores());
+        Assert.Equal(stored, Repeat());
+        bed.Memory.Map(Bed.LoggedAt, 64 * 4096, null, PageKind.Mmio);
+        bed.Memory.Map(Bed.LoggedAt, 64 * 4096, bed.Ram, PageKind.Readable | PageKind.Writable | PageKind.Logged);
+        Assert.Equal(ulong.MaxValue, Repeat());
+
+        ulong Repeat()
+        {
+            bed.EnterFlat(Bed.CodeAt);
+            Assert.Equal(Halted, bed.Run());
+            return bed.TakeStores();
+        }
+    }
+
+    /// <summary>The look of one moment must not hide a store of the next: what comes after it is seen at the look that follows.</summary>
+    [Fact]
+    public void A_store_between_two_looks_is_seen_whatever_page_was_stored_to_before()
+    {
+        using var bed = NewBed();
+        bed.Assemble(Bed.CodeAt, Bed.CodeAt, 32, static c => c.mov(__byte_ptr[Bed.LoggedAt + 4096], al));
+        for (int look = 0; look < 8; look++)
+        {
+            bed.EnterFlat(Bed.CodeAt);
+            bed.Vcpu.State->Gpr[0] = (uint)look;
+            Assert.Equal(Halted, bed.Run());
+            Assert.Equal(look == 0 ? ulong.MaxValue : 2, bed.TakeStores());
+        }
+    }
+
+    [Fact]
     public void Rom_reads_as_it_is_and_takes_no_store()
     {
         using var bed = NewBed();

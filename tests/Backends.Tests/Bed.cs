@@ -13,8 +13,8 @@ namespace Farm.Backends.Tests;
 public sealed unsafe class Bed : ICpuDoor, IDisposable
 {
     public const uint CodeAt = 0x10000;
-    public const ulong RomAt = 0xE0000, MmioAt = 0xA0000, HoleAt = 0x400000;
-    private const int RamSize = 4 << 20, PrivateSize = 0x80000, Total = RamSize + PrivateSize + 4096;
+    public const ulong RomAt = 0xE0000, MmioAt = 0xA0000, HoleAt = 0x400000, LoggedAt = 0x800000;
+    private const int RamSize = 4 << 20, PrivateSize = 0x80000, LoggedSize = 64 * 4096, Total = RamSize + PrivateSize + 4096 + LoggedSize;
 
     private readonly byte* _block = (byte*)NativeMemory.AlignedAlloc(Total, 4096);
     private readonly Queue<byte> _interrupts = new();
@@ -31,6 +31,7 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
         Memory.Map(MmioAt, 0x20000, null, PageKind.Mmio);
         Memory.Map(RomAt, 4096, _block + RamSize + PrivateSize, PageKind.Readable);
         Memory.Map(MonitorLayout.Base, PrivateSize, _block + RamSize, PageKind.Readable | PageKind.Writable);
+        Memory.Map(LoggedAt, LoggedSize, _block + Total - LoggedSize, PageKind.Readable | PageKind.Writable | PageKind.Logged);
         Vcpu = _partition.BindVcpu(0, this);
         if (strength == AssistStrength.Native)
         {
@@ -82,6 +83,14 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     public Span<byte> Rom => new(_block + RamSize + PrivateSize, 4096);
 
     public byte* Ram => _block;
+
+    /// <summary>The pages from <see cref="LoggedAt"/> on, a bit for each, that were stored to since the last call.</summary>
+    public ulong TakeStores()
+    {
+        ulong stored = 0;
+        Memory.TakeStores(LoggedAt, new Span<ulong>(ref stored));
+        return stored;
+    }
 
     public byte* Extra => _block + RamSize;
 

@@ -34,6 +34,7 @@ public sealed partial class WhpLayoutTests
     [
         ("WHV_CAPABILITY_FEATURES", "PartialUnmap", WhvBits.FeaturesPartialUnmap),
         ("WHV_CAPABILITY_FEATURES", "LocalApicEmulation", WhvBits.FeaturesLocalApicEmulation),
+        ("WHV_CAPABILITY_FEATURES", "DirtyPageTracking", WhvBits.FeaturesDirtyPageTracking),
         ("WHV_EXTENDED_VM_EXITS", "X64CpuidExit", WhvBits.ExitsX64Cpuid),
         ("WHV_EXTENDED_VM_EXITS", "X64MsrExit", WhvBits.ExitsX64Msr),
         ("WHV_EXTENDED_VM_EXITS", "ExceptionExit", WhvBits.ExitsException),

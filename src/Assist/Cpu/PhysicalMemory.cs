@@ -15,9 +15,18 @@ public enum PageKind : byte
     /// <summary>Decoded code came from this page: a store must invalidate it.</summary>
     Code = 4,
 
-    /// <summary>Not stored to since <see cref="PhysicalMemory.Watch"/>; the first store clears it (dirty log of the live screen).</summary>
+    /// <summary>Of a logged page: not stored to since <see cref="PhysicalMemory.TakeStores"/>; the first store clears it.</summary>
     Watched = 8,
+
+    /// <summary>Someone asks for stores to the page (<see cref="PhysicalMemory.TakeStores"/>).</summary>
+    Logged = 16,
 }
+
+/// <summary>
+/// Sets the bit of each page of [<paramref name="address"/>, + a page for each bit) that a processor has stored to past the map since the last
+/// call; false: it cannot tell, any page may be among them.
+/// </summary>
+public delegate bool StoreLog(ulong address, Span<ulong> stored);
 
 /// <summary>
 /// The guest-physical map at page granularity: where in host memory each page lies and what may be done with it. The machine
@@ -59,8 +68,11 @@ public sealed unsafe class PhysicalMemory : IDisposable
     /// <summary>Raised before bytes of a page that holds decoded code change, whoever stores (address, length; within one page).</summary>
     public event Action<ulong, int>? CodeWritten;
 
-    /// <summary>Raised when a page comes to hold decoded code (page number): processors may no longer store to it unseen.</summary>
-    public event Action<ulong>? CodeMarked;
+    /// <summary>Raised when pages come to hold decoded code or to be watched (first and last page number): processors may no longer store to them unseen.</summary>
+    public event Action<ulong, ulong>? StoresWanted;
+
+    /// <summary>Set by a backend whose processors store to memory without the map noticing: what they have stored to.</summary>
+    public StoreLog? ProcessorStores { get; set; }
 
     public bool A20
     {
@@ -110,15 +122,32 @@ public sealed unsafe class PhysicalMemory : IDisposable
         return host == null ? null : host + (address & (PageSize - 1));
     }
 
-    /// <summary>Starts watching [<paramref name="address"/>, +<paramref name="length"/>) for stores: its pages lose <see cref="PageKind.Watched"/> with the first one.</summary>
-    public void Watch(ulong address, ulong length)
+    /// <summary>
+    /// Sets the bit of each logged page of [<paramref name="address"/>, + a page for each bit) that was stored to since the last call or, the
+    /// first time, ever, by processors and bus masters. A store during the call shows in the next one at the latest.
+    /// </summary>
+    public void TakeStores(ulong address, Span<ulong> stored)
     {
-        for (ulong page = address >> PageShift; page < _pages && page << PageShift < address + length; page++)
+        ulong first = address >> PageShift;
+        int count = (int)Math.Min((ulong)stored.Length * 64, _pages - Math.Min(first, _pages));
+        var kinds = new Span<byte>(Kinds + first, count);
+        const byte unchanged = (byte)(PageKind.Readable | PageKind.Writable | PageKind.Logged | PageKind.Watched);
+        int low = count, high = -1;
+        for (int page = 0, run; (run = kinds[page..].IndexOfAnyExcept(unchanged)) >= 0; page++)
         {
-            if ((Kinds[page] & PageKind.Writable) != 0)
-                Kinds[page] |= PageKind.Watched;
+            page += run;
+            ref var kind = ref Kinds[first + (ulong)page];
+            if ((kind & (PageKind.Logged | PageKind.Watched)) == PageKind.Logged)
+            {
+                kind |= PageKind.Watched;
+                stored[page >> 6] |= 1ul << (page & 63);
+                (low, high) = (Math.Min(low, page), page);
+            }
         }
-        Changed?.Invoke();
+        if (high >= 0)
+            StoresWanted?.Invoke(first + (ulong)low, first + (ulong)high);
+        if (ProcessorStores?.Invoke(address, stored) == false)
+            stored.Fill(ulong.MaxValue);
     }
 
     /// <summary>
@@ -140,7 +169,7 @@ public sealed unsafe class PhysicalMemory : IDisposable
         if (page >= _pages || Host[page] == null || (Kinds[page] & PageKind.Code) != 0)
             return;
         Kinds[page] |= PageKind.Code;
-        CodeMarked?.Invoke(page);
+        StoresWanted?.Invoke(page, page);
     }
 
     /// <summary>Takes the mark back when no processor holds code of the page any more.</summary>

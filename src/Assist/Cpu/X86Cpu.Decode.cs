@@ -231,12 +231,12 @@ public sealed unsafe partial class X86Cpu
             EndBlock();
     }
 
-    /// <summary>A page came to hold code: stores to it must be seen from now on.</summary>
-    private void OnCodeMarked(ulong page)
+    /// <summary>Pages came to hold code or to be watched: stores to them must be seen from now on.</summary>
+    private void OnStoresWanted(ulong first, ulong last)
     {
         foreach (ushort slot in _filled.Slots(2 * TlbSize))
         {
-            if (_tlbs[slot].Page >> 12 == page && _tlbs[slot].WriteTag != NoTag)
+            if ((_tlbs[slot].Page >> 12) - first <= last - first && _tlbs[slot].WriteTag != NoTag)
                 _tlbs[slot].WriteTag |= TagIndirect;
         }
     }

@@ -179,7 +179,7 @@ public sealed unsafe partial class X86Cpu
     }
 
     /// <summary>Stores need nobody's notice.</summary>
-    private static bool IsPlain(PageKind kind) => kind == (PageKind.Readable | PageKind.Writable);
+    private static bool IsPlain(PageKind kind) => (kind & ~PageKind.Logged) == (PageKind.Readable | PageKind.Writable);
 
     /// <summary>A translation: 4 KiB physical page (after A20) and what the entry allows.</summary>
     /// <param name="Page">Physical page.</param>

@@ -34,7 +34,7 @@ public sealed unsafe partial class X86Cpu : IDisposable
             _codeTlbs[i] = new CodeTlbEntry { Tag = NoTag };
         memory.Changed += OnMapChanged;
         memory.CodeWritten += OnCodeWritten;
-        memory.CodeMarked += OnCodeMarked;
+        memory.StoresWanted += OnStoresWanted;
         ModeChanged();
     }
 
@@ -61,7 +61,7 @@ public sealed unsafe partial class X86Cpu : IDisposable
             return;
         Memory.Changed -= OnMapChanged;
         Memory.CodeWritten -= OnCodeWritten;
-        Memory.CodeMarked -= OnCodeMarked;
+        Memory.StoresWanted -= OnStoresWanted;
         _code.Dispose();
         NativeMemory.AlignedFree(_tlbs);
         NativeMemory.AlignedFree(_codeTlbs);

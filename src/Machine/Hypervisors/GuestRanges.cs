@@ -3,7 +3,13 @@ using Farm.Assist.Cpu;
 namespace Farm.Machine.Hypervisors;
 
 /// <summary>A run of guest-physical pages that lie together in host memory and may be used alike.</summary>
-internal readonly record struct GuestRange(ulong Start, ulong Length, ulong Host, bool Writable);
+/// <param name="Logged">Stores to it are asked for: <see cref="PhysicalMemory.ProcessorStores"/>.</param>
+internal readonly record struct GuestRange(ulong Start, ulong Length, ulong Host, bool Writable, bool Logged);
+
+/// <summary>
+/// Fills in which pages of a logged range processors have stored to since the last call, and begins anew; false: they may have stored to any.
+/// </summary>
+internal delegate bool RangeLog(GuestRange range, Span<ulong> stored);
 
 /// <summary>
 /// The ranges that a hypervisor is to map, following the physical map. They are cut at the borders of the PAM regions and of the second
@@ -19,15 +25,23 @@ internal sealed unsafe class GuestRanges
     private readonly Action<GuestRange> _unmap;
     private readonly SortedDictionary<ulong, GuestRange> _mapped = [];
     private readonly List<(ulong Start, ulong End)> _changed = [];
+    private readonly RangeLog? _log;
+
+    /// <summary>Logged ranges whose log does not say all: they were not mapped at the last call, or not to the same memory.</summary>
+    private readonly HashSet<ulong> _fresh = [];
+    private ulong[] _stored = [];
 
     /// <param name="memory">The physical map that is followed.</param>
     /// <param name="map">Makes a range visible to the guest; nothing lies in its place.</param>
     /// <param name="unmap">Takes away a range exactly as it was mapped.</param>
-    public GuestRanges(PhysicalMemory memory, Action<GuestRange> map, Action<GuestRange> unmap)
+    /// <param name="log">Null: the hypervisor keeps none.</param>
+    public GuestRanges(PhysicalMemory memory, Action<GuestRange> map, Action<GuestRange> unmap, RangeLog? log)
     {
         _memory = memory;
         _map = map;
         _unmap = unmap;
+        _log = log;
+        memory.ProcessorStores = TakeStores;
         memory.Remapped += (address, length) => NoteChange(address, address + length);
     }
 
@@ -39,6 +53,20 @@ internal sealed unsafe class GuestRanges
         foreach (var (start, end) in _changed)
             Apply(start, end);
         _changed.Clear();
+    }
+
+    private bool TakeStores(ulong address, Span<ulong> stored)
+    {
+        // Another range than was asked for lies there where it is not mapped yet, or where something else lies over a part of it.
+        if (_log is null || !_mapped.TryGetValue(address, out var range) || range.Length != (ulong)stored.Length * 64 * PhysicalMemory.PageSize)
+            return false;
+        if (_stored.Length != stored.Length)
+            _stored = new ulong[stored.Length];
+        if (!_log(range, _stored) || _fresh.Remove(address))
+            return false;
+        for (int i = 0; i < stored.Length; i++)
+            stored[i] |= _stored[i];
+        return true;
     }
 
     private void NoteChange(ulong start, ulong end)
@@ -83,8 +111,11 @@ internal sealed unsafe class GuestRanges
         }
         foreach (var range in wanted)
         {
-            if (_mapped.TryAdd(range.Start, range))
-                _map(range);
+            if (!_mapped.TryAdd(range.Start, range))
+                continue;
+            _map(range);
+            if (range.Logged)
+                _fresh.Add(range.Start);
         }
     }
 
@@ -104,7 +135,7 @@ internal sealed unsafe class GuestRanges
             ulong next = at + PhysicalMemory.PageSize;
             while (next < limit && PageAt(next, out var other) == host + (next - at) && other == kind)
                 next += PhysicalMemory.PageSize;
-            runs.Add(new GuestRange(at, next - at, (ulong)host, (kind & PageKind.Writable) != 0));
+            runs.Add(new GuestRange(at, next - at, (ulong)host, (kind & PageKind.Writable) != 0, (kind & PageKind.Logged) != 0));
             at = next;
         }
         return runs;
@@ -114,7 +145,7 @@ internal sealed unsafe class GuestRanges
     {
         ulong masked = address is >= Megabyte and < 2 * Megabyte ? address & _memory.AddressMask : address;
         ulong page = masked >> PhysicalMemory.PageShift;
-        kind = _memory.Kinds[page] & (PageKind.Readable | PageKind.Writable);
+        kind = _memory.Kinds[page] & (PageKind.Readable | PageKind.Writable | PageKind.Logged);
         return _memory.Host[page];
     }
 

@@ -209,19 +209,30 @@ public class MemoryTests
     }
 
     [Fact]
-    public unsafe void A_watched_page_loses_its_mark_with_the_first_store_of_processor_or_bus_master()
+    public unsafe void Stores_to_logged_pages_by_processor_and_bus_master_are_told_once()
     {
         using var machine = new TestMachine();
+        machine.Memory.Map(0x8000, 0x40000, machine.Memory.HostAt(0x8000), PageKind.Readable | PageKind.Writable | PageKind.Logged);
         machine.SetUpProtected();
-        machine.Cpu.Write<byte>(Seg.Ds, 0x8000, 1);
-        machine.Memory.Watch(0x8000, 0x2000);
-        machine.Cpu.Read<byte>(Seg.Ds, 0x8000);
-        Assert.True(machine.Memory.KindAt(0x8000).HasFlag(PageKind.Watched));
-        machine.Cpu.Write<byte>(Seg.Ds, 0x8001, 1);
-        Assert.False(machine.Memory.KindAt(0x8000).HasFlag(PageKind.Watched));
-        Assert.True(machine.Memory.KindAt(0x9000).HasFlag(PageKind.Watched));
-        machine.Memory.Write(0x9000, [1]);
-        Assert.False(machine.Memory.KindAt(0x9000).HasFlag(PageKind.Watched));
+        Assert.Equal(ulong.MaxValue, Taken());
+        Assert.Equal(0ul, Taken());
+        for (int i = 0; i < 3; i++)
+        {
+            machine.Cpu.Read<byte>(Seg.Ds, 0xA000);
+            machine.Cpu.Write<byte>(Seg.Ds, 0x8001, 1);
+            machine.Cpu.Write<byte>(Seg.Ds, 0x8002, 1); // straight, by the TLB
+            machine.Cpu.Write<ushort>(Seg.Ds, 0xEFFF, 1);
+            machine.Memory.Write(0x9000, [1]);
+            Assert.Equal(3ul | 3 << 6, Taken());
+            Assert.Equal(0ul, Taken());
+        }
+
+        ulong Taken()
+        {
+            ulong stored = 0;
+            machine.Memory.TakeStores(0x8000, new Span<ulong>(ref stored));
+            return stored;
+        }
     }
 
     [Fact]

@@ -60,6 +60,9 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
 
     public KvmEnableCap? Enabled { get; private set; }
 
+    /// <summary>Guest-physical pages that the guest has stored to since they were last asked for.</summary>
+    public HashSet<ulong> Stored { get; } = [];
+
     public FakeKernel Run(Entry entry)
     {
         _entries.Enqueue(entry);
@@ -121,6 +124,8 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
                 else
                     _slots[region.Slot] = region;
                 return 0;
+            case KvmIoctl.GetDirtyLog:
+                return ReadLog(*(KvmDirtyLog*)argument);
             case KvmIoctl.GetMsrs or KvmIoctl.SetMsrs:
                 return *(int*)argument;
             case KvmIoctl.GetTscKhz:
@@ -144,6 +149,20 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
             default:
                 return 1;
         }
+    }
+
+    private int ReadLog(KvmDirtyLog log)
+    {
+        if (!_slots.TryGetValue(log.Slot, out var slot) || (slot.Flags & KvmConstants.MemLogDirtyPages) == 0)
+            return -LibC.ENOENT;
+        var bits = new Span<ulong>((void*)log.Bitmap, (int)((slot.MemorySize >> 12) + 63) / 64);
+        bits.Clear();
+        for (int page = 0; page < (int)(slot.MemorySize >> 12); page++)
+        {
+            if (Stored.Remove(slot.GuestPhysAddr + ((ulong)page << 12)))
+                bits[page / 64] |= 1ul << (page % 64);
+        }
+        return 0;
     }
 
     private sealed class Descriptor(FakeKernel kernel) : KvmFile

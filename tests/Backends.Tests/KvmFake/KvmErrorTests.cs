@@ -90,6 +90,20 @@ public sealed unsafe class KvmErrorTests
         Assert.Contains("more than 3 pieces, the most that this kernel takes (KVM_CAP_NR_MEMSLOTS); run it with --backend soft.", error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_log_of_stores_that_fails_is_named()
+    {
+        using var kernel = new FakeKernel();
+        using var bed = new Bed(new KvmHypervisor(kernel));
+        Assert.Equal(VcpuExitReason.Shutdown, bed.Run());
+        Assert.Equal(ulong.MaxValue, bed.TakeStores());
+        kernel.Stored.UnionWith([Bed.LoggedAt + 0x5000, Bed.HoleAt]);
+        Assert.Equal(1ul << 5, bed.TakeStores());
+        kernel.Failures[KvmIoctl.GetDirtyLog] = LibC.ENOENT;
+        var error = Assert.Throws<HostException>(() => bed.TakeStores());
+        Assert.StartsWith("KVM: KVM_GET_DIRTY_LOG of 800000h+40000h failed: errno 2 (", error.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(KvmIoctl.CreateVcpu, "KVM: KVM_CREATE_VCPU failed: errno 12 (")]
     [InlineData(KvmIoctl.SetCpuid2, "KVM: KVM_SET_CPUID2 failed: errno 12 (")]

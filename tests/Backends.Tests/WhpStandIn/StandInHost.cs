@@ -25,7 +25,7 @@ internal sealed record StandInHost
 
     public bool HypervisorPresent { get; init; } = true;
 
-    public ulong Features { get; init; } = WhvBits.FeaturesLocalApicEmulation;
+    public ulong Features { get; init; } = WhvBits.FeaturesLocalApicEmulation | WhvBits.FeaturesDirtyPageTracking;
 
     public ulong ExtendedExits { get; init; } = WhvBits.ExitsX64Cpuid | WhvBits.ExitsX64Msr | WhvBits.ExitsException
         | WhvBits.ExitsX64ApicSmi | WhvBits.ExitsX64ApicInitSipi | WhvBits.ExitsX64ApicWriteLint0 | WhvBits.ExitsX64ApicWriteSvr;

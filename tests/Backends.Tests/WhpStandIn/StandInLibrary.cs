@@ -26,6 +26,7 @@ internal static unsafe class StandInLibrary
         SetPartitionProperty = &SetPartitionProperty,
         MapGpaRange = &MapGpaRange,
         UnmapGpaRange = &UnmapGpaRange,
+        QueryGpaRangeDirtyBitmap = &QueryGpaRangeDirtyBitmap,
         CreateVirtualProcessor = &CreateVirtualProcessor,
         DeleteVirtualProcessor = &DeleteVirtualProcessor,
         RunVirtualProcessor = &RunVirtualProcessor,
@@ -91,6 +92,14 @@ internal static unsafe class StandInLibrary
 
     [UnmanagedCallersOnly]
     private static int UnmapGpaRange(nint handle, ulong address, ulong size) => Guard("WHvUnmapGpaRange", () => Partition(handle).Unmap(address, size));
+
+    [UnmanagedCallersOnly]
+    private static int QueryGpaRangeDirtyBitmap(nint handle, ulong address, ulong size, ulong* bitmap, uint bitmapSize) => Guard("WHvQueryGpaRangeDirtyBitmap", () =>
+    {
+        if (((address | size) & 0xFFF) != 0 || size == 0 || ((nint)bitmap & 7) != 0 || bitmap == null || bitmapSize < ((size >> 12) + 63) / 64 * 8)
+            throw new StandInMisuse(InvalidArgument, $"{address:X}h+{size:X}h into {bitmapSize} bytes at {(nint)bitmap:X}h");
+        return Partition(handle).QueryDirty(address, size, new Span<ulong>(bitmap, (int)(bitmapSize / 8)));
+    });
 
     [UnmanagedCallersOnly]
     private static int CreateVirtualProcessor(nint handle, uint index, uint flags) => Guard("WHvCreateVirtualProcessor", () => Partition(handle).CreateProcessor(index, flags));

@@ -98,8 +98,29 @@ internal sealed unsafe class StandInPartition(StandInHost host) : IDisposable
             throw new StandInMisuse(InvalidArgument, $"flags {flags}");
         if (_ranges.Any(range => range.Key < address + size && address < range.Key + range.Value))
             throw new StandInMisuse($"{address:X}h+{size:X}h lies over another range");
+        bool tracked = (flags & WhvMapGpaRangeFlag.TrackDirtyPages) != 0;
+        if (tracked && (host.Features & WhvBits.FeaturesDirtyPageTracking) == 0)
+            throw new StandInMisuse(InvalidArgument, "this host tracks no dirty pages");
         _ranges.Add(address, size);
-        return SetMemory(address, size, source, PageKind.Readable | ((flags & WhvMapGpaRangeFlag.Write) != 0 ? PageKind.Writable : 0));
+        SetMemory(address, size, source, PageKind.Readable | ((flags & WhvMapGpaRangeFlag.Write) != 0 ? PageKind.Writable : 0) | (tracked ? PageKind.Logged : 0));
+        // What was just mapped is clean.
+        return tracked ? QueryDirty(address, size, new ulong[((size >> 12) + 63) / 64]) : WhvResult.Ok;
+    }
+
+    /// <summary>One bit for each page that was stored to since the last query.</summary>
+    public int QueryDirty(ulong address, ulong size, Span<ulong> bitmap)
+    {
+        RequireSetUp();
+        if (!_ranges.TryGetValue(address, out ulong mapped) || mapped != size || !Memory.KindAt(address).HasFlag(PageKind.Logged))
+            throw new StandInMisuse(RangeNotFound, $"no tracked range {address:X}h+{size:X}h");
+        var stored = new ulong[bitmap.Length];
+        int result = InTurn(() =>
+        {
+            Memory.TakeStores(address, stored);
+            return WhvResult.Ok;
+        });
+        stored.CopyTo(bitmap);
+        return result;
     }
 
     /// <summary>Without the feature PartialUnmap a range goes as it came.</summary>

@@ -49,7 +49,7 @@ public sealed class CirrusPciVgaTests : IDisposable
         _mmio.Write(0xE100_0000, 0x04030201, 4);
         Span<byte> drawn = stackalloc byte[4];
 
-        Assert.Equal((PageKind.Readable | PageKind.Writable, PageKind.Mmio), (before, during));
+        Assert.Equal((PageKind.Readable | PageKind.Writable | PageKind.Logged, PageKind.Mmio), (before, during));
         Assert.True(_map.Read(0xE000_0010, drawn));
         Assert.Equal<byte>([1, 2, 3, 4], drawn.ToArray());
     }

@@ -35,6 +35,11 @@ public abstract unsafe class PciVga : PciDevice
         Initial16(PciHeader.Command, (ushort)(PciCommand.IoSpace | PciCommand.MemorySpace));
         _framebuffer.Moved = _ => UpdateMapping();
         vga.LinearAccessChanged += UpdateMapping;
+        vga.LinearStores.Take = stored =>
+        {
+            if (_mapped is { } start)
+                map.TakeStores(start, stored);
+        };
     }
 
     /// <summary>Where the framebuffer is now, or null while it is not decoded.</summary>
@@ -66,8 +71,9 @@ public abstract unsafe class PciVga : PciDevice
         if (_mapped is { } old)
             _map.Map(old, (ulong)_vga.VramSize, null, PageKind.Mmio);
         if (wanted is { } start)
-            _map.Map(start, (ulong)_vga.VramSize, _vga.Vram, PageKind.Readable | PageKind.Writable);
+            _map.Map(start, (ulong)_vga.VramSize, _vga.Vram, PageKind.Readable | PageKind.Writable | PageKind.Logged);
         _mapped = wanted;
+        _vga.LinearStores.Forget();
     }
 }
 

@@ -8,22 +8,14 @@ public sealed class ScreenReader(VgaDevice vga)
     private const int MaximumRows = 128;
 
     /// <summary>
-    /// A number that stays the same while the screen does (it may change without the screen changing). Cheap: a counter, and in a packed
-    /// mode, whose framebuffer the guest writes as RAM, a hash of what is shown.
+    /// A number that stays the same while the screen does (it may change without the screen changing). Cheap: counters, and in a packed mode,
+    /// whose framebuffer the guest writes as RAM, a look at the pages that were stored to.
     /// </summary>
-    public unsafe ulong Stamp()
+    public ulong Stamp()
     {
-        ulong generation = vga.Generation;
-        if (vga.Linear is not { BitsPerPixel: > 4 } mode)
-            return generation;
-        uint bytes = (uint)(mode.Width * ((mode.BitsPerPixel + 7) / 8));
-        for (int y = 0; y < mode.Height; y++)
-        {
-            uint at = (mode.Start + (uint)y * mode.Stride) & (uint)(vga.VramSize - 1);
-            uint run = Math.Min(bytes, (uint)vga.VramSize - at);
-            generation = StableHash.Of(new ReadOnlySpan<byte>(vga.Vram + at, (int)run), generation);
-        }
-        return generation;
+        if (vga.Linear is { BitsPerPixel: > 4 } mode)
+            vga.LinearStores.Look(mode);
+        return vga.Generation + vga.LinearStores.Changes;
     }
 
     public bool IsGraphics => vga.Linear is not null

@@ -54,6 +54,7 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
         _retraceTimer = clock.CreateTimer("VGA vertical retrace", OnRetrace);
         _dispi = new BochsDispi(videoMemory);
         _memory = new PlanarMemory(videoMemory);
+        LinearStores = new LinearStores(_memory.Bytes, videoMemory);
         Reset();
     }
 
@@ -109,6 +110,9 @@ public unsafe class VgaDevice : IPortDevice, IMmioDevice, IDisposable
     public Action<ulong, int, nint>? MapWindow { get; set; }
 
     protected PlanarMemory Memory => _memory;
+
+    /// <summary>What happens to the linear framebuffer.</summary>
+    internal LinearStores LinearStores { get; }
 
     /// <summary>Draws what the adapter lays over a packed mode's picture (a hardware cursor).</summary>
     internal virtual void DrawOverlay(Span<uint> pixels, int width, int height)

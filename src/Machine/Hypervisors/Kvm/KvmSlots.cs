@@ -18,7 +18,7 @@ internal sealed unsafe class KvmSlots
         _most = Math.Min(most, 1024);
         for (int i = _most - 1; i >= 0; i--)
             _free.Push((uint)i);
-        _ranges = new GuestRanges(memory, Map, Unmap);
+        _ranges = new GuestRanges(memory, Map, Unmap, ReadLog);
     }
 
     /// <summary>To be called before the processor runs.</summary>
@@ -39,12 +39,26 @@ internal sealed unsafe class KvmSlots
         _free.Push(number);
     }
 
+    /// <summary>
+    /// The kernel hands the log out, clears it and protects the pages again before it returns, so that no store is lost in between; to part
+    /// these (KVM_CLEAR_DIRTY_LOG) is for guests of many gigabytes.
+    /// </summary>
+    private bool ReadLog(GuestRange range, Span<ulong> stored)
+    {
+        fixed (ulong* bitmap = stored)
+        {
+            var log = new KvmDirtyLog { Slot = _numbers[range.Start], Bitmap = (ulong)bitmap };
+            _vm.Call(KvmIoctl.GetDirtyLog, &log, $"KVM_GET_DIRTY_LOG of {range.Start:X}h+{range.Length:X}h");
+        }
+        return true;
+    }
+
     private void Set(uint number, GuestRange range, ulong length)
     {
         var region = new KvmUserspaceMemoryRegion
         {
             Slot = number,
-            Flags = range.Writable || length == 0 ? 0 : KvmConstants.MemReadonly,
+            Flags = length == 0 ? 0 : (range.Writable ? 0 : KvmConstants.MemReadonly) | (range.Logged ? KvmConstants.MemLogDirtyPages : 0),
             GuestPhysAddr = range.Start,
             MemorySize = length,
             UserspaceAddr = range.Host,

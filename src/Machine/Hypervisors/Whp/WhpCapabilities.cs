@@ -44,6 +44,9 @@ internal sealed record WhpCapabilities(ulong Features, ulong ExtendedExits, ulon
         }
     }
 
+    /// <summary>The platform can tell which pages a processor has stored to.</summary>
+    public bool LogsStores => (Features & WhvBits.FeaturesDirtyPageTracking) != 0;
+
     public bool Umip => (ProcessorFeatures & WhvBits.ProcessorUmip) != 0;
 
     /// <summary>

@@ -106,6 +106,13 @@ internal struct KvmUserspaceMemoryRegion
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal struct KvmDirtyLog
+{
+    public uint Slot, Padding;
+    public ulong Bitmap;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal unsafe struct KvmCpuidEntry2
 {
     public uint Function, Index, Flags, Eax, Ebx, Ecx, Edx;

@@ -43,6 +43,9 @@ internal sealed unsafe class WhpApi
 
     public delegate* unmanaged<nint, uint, void*, uint, int> SetVirtualProcessorInterruptControllerState { get; init; }
 
+    /// <summary>Null: this Windows logs no stores.</summary>
+    public delegate* unmanaged<nint, ulong, ulong, ulong*, uint, int> QueryGpaRangeDirtyBitmap { get; init; }
+
     /// <summary>The functions around the platform's local APICs are there; Windows 10 version 1903 and later has them.</summary>
     public bool HasLocalApics => RequestInterrupt != null && GetVirtualProcessorInterruptControllerState != null && SetVirtualProcessorInterruptControllerState != null;
 
@@ -74,6 +77,7 @@ internal sealed unsafe class WhpApi
             RequestInterrupt = (delegate* unmanaged<nint, WhvInterruptControl*, uint, int>)Optional("WHvRequestInterrupt"),
             GetVirtualProcessorInterruptControllerState = (delegate* unmanaged<nint, uint, void*, uint, uint*, int>)Optional("WHvGetVirtualProcessorInterruptControllerState2"),
             SetVirtualProcessorInterruptControllerState = (delegate* unmanaged<nint, uint, void*, uint, int>)Optional("WHvSetVirtualProcessorInterruptControllerState2"),
+            QueryGpaRangeDirtyBitmap = (delegate* unmanaged<nint, ulong, ulong, ulong*, uint, int>)Optional("WHvQueryGpaRangeDirtyBitmap"),
         };
 
         void* Optional(string name) => NativeLibrary.TryGetExport(library, name, out nint address) ? (void*)address : null;

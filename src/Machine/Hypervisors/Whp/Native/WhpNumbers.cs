@@ -30,6 +30,7 @@ internal enum WhvMapGpaRangeFlag
     Read = 1,
     Write = 2,
     Execute = 4,
+    TrackDirtyPages = 8,
 }
 
 internal enum WhvMemoryAccess
@@ -170,7 +171,7 @@ internal enum WhvRegister
 /// <summary>Bit fields, named type and field.</summary>
 internal static class WhvBits
 {
-    public const ulong FeaturesPartialUnmap = 1 << 0, FeaturesLocalApicEmulation = 1 << 1;
+    public const ulong FeaturesPartialUnmap = 1 << 0, FeaturesLocalApicEmulation = 1 << 1, FeaturesDirtyPageTracking = 1 << 3;
 
     public const ulong ExitsX64Cpuid = 1 << 0, ExitsX64Msr = 1 << 1, ExitsException = 1 << 2;
     public const ulong ExitsX64ApicSmi = 1 << 4, ExitsX64ApicInitSipi = 1 << 6, ExitsX64ApicWriteLint0 = 1 << 7, ExitsX64ApicWriteSvr = 1 << 9;
