@@ -121,6 +121,55 @@ public abstract unsafe partial class BackendTests
         Assert.Equal(Enumerable.Range(0, 16).Select(i => (Bed.MmioAt + (ulong)i, (ulong)(i + 1), 1)), bed.MmioWrites);
     }
 
+    /// <summary>Writes to the VGA's window may be queued for long, as long as nobody can tell.</summary>
+    [Fact]
+    public void Ports_and_memory_of_devices_see_accesses_in_the_order_of_the_program()
+    {
+        using var bed = NewBed();
+        const int many = 1000; // more than any queue holds
+        bed.Program(static c =>
+        {
+            c.mov(ax, (ushort)(Bed.MmioAt >> 4));
+            c.mov(es, ax);
+            c.mov(__byte_ptr.es[0], al);
+            c.mov(__word_ptr.es[2], ax);
+            c.@out(0x80, al);
+            c.mov(__dword_ptr.es[4], eax);
+            c.mov(__byte_ptr.es[0x8000], al);
+            c.mov(bl, __byte_ptr.es[8]);
+            c.mov(__byte_ptr.es[9], al);
+            c.@in(al, 0x81);
+            c.cld();
+            c.xor(di, di);
+            c.mov(cx, many);
+            c.rep.stosb();
+        });
+        Assert.Equal(Halted, bed.Run());
+        Assert.Equal(
+            [('w', 0xA0000), ('w', 0xA0002), ('o', 0x80), ('w', 0xA0004), ('w', 0xA8000), ('r', 0xA0008), ('w', 0xA0009), ('i', 0x81),
+                .. Enumerable.Range(0, many).Select(static i => ('w', Bed.MmioAt + (ulong)i))],
+            bed.Accesses);
+        Assert.Equal([1, 2, 4, 1], bed.MmioWrites.Take(4).Select(static write => write.Size));
+    }
+
+    [Fact]
+    public void A_kick_brings_what_was_written_before_it()
+    {
+        using var bed = NewBed();
+        bed.Program(static c =>
+        {
+            c.mov(ax, (ushort)(Bed.MmioAt >> 4));
+            c.mov(es, ax);
+            c.mov(__byte_ptr.es[5], 7);
+            c.db(0xEB, 0xFE);
+        });
+        if (!Hypervisor.Capabilities.VirtualTime)
+            bed.Vcpu.KickAfter(20_000_000);
+        var exit = bed.Vcpu.Run(10_000);
+        Assert.Contains(exit.Reason, new[] { VcpuExitReason.Kicked, VcpuExitReason.Budget });
+        Assert.Equal([(0xA0005, 7, 1)], bed.MmioWrites);
+    }
+
     [Fact]
     public void Pages_of_logged_memory_that_were_stored_to_are_told_once()
     {

@@ -75,6 +75,9 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
 
     public List<(ulong Address, int Size)> MmioReads { get; } = [];
 
+    /// <summary>All accesses in order: what (r, w of memory, i, o of ports) and where.</summary>
+    public List<(char Kind, ulong Address)> Accesses { get; } = [];
+
     public Func<ushort, int, uint> OnRead { get; set; } = (port, size) => 0x44332211u & (uint.MaxValue >> (32 - (8 * size)));
 
     public Action<ushort, uint>? OnWrite { get; set; }
@@ -206,6 +209,7 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     public uint ReadPort(ushort port, int size)
     {
         PortReads.Add((port, size));
+        Accesses.Add(('i', port));
         return OnRead(port, size);
     }
 
@@ -217,16 +221,22 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
             return;
         }
         PortWrites.Add((port, value, size));
+        Accesses.Add(('o', port));
         OnWrite?.Invoke(port, value);
     }
 
     public ulong ReadMmio(ulong address, int size)
     {
         MmioReads.Add((address, size));
+        Accesses.Add(('r', address));
         return 0x8877665544332211 & (ulong.MaxValue >> (64 - (8 * size)));
     }
 
-    public void WriteMmio(ulong address, ulong value, int size) => MmioWrites.Add((address, value, size));
+    public void WriteMmio(ulong address, ulong value, int size)
+    {
+        MmioWrites.Add((address, value, size));
+        Accesses.Add(('w', address));
+    }
 
     public byte AcknowledgeInterrupt()
     {

@@ -15,8 +15,8 @@ public sealed class KvmLayoutTests
             (Unsafe.SizeOf<KvmRegs>(), Unsafe.SizeOf<KvmSegment>(), Unsafe.SizeOf<KvmDtable>(), Unsafe.SizeOf<KvmSregs>(), Unsafe.SizeOf<KvmVcpuEvents>(),
                 Unsafe.SizeOf<KvmSyncRegs>(), Unsafe.SizeOf<KvmFpu>(), Unsafe.SizeOf<KvmDebugRegs>(), Unsafe.SizeOf<KvmMsrEntry>()));
         Assert.Equal(
-            (32, 16, 40, 104, 2352),
-            (Unsafe.SizeOf<KvmUserspaceMemoryRegion>(), Unsafe.SizeOf<KvmDirtyLog>(), Unsafe.SizeOf<KvmCpuidEntry2>(), Unsafe.SizeOf<KvmEnableCap>(), Unsafe.SizeOf<KvmRun>()));
+            (32, 16, 16, 24, 8, 40, 104, 2352),
+            (Unsafe.SizeOf<KvmUserspaceMemoryRegion>(), Unsafe.SizeOf<KvmDirtyLog>(), Unsafe.SizeOf<KvmCoalescedMmioZone>(), Unsafe.SizeOf<KvmCoalescedMmio>(), Unsafe.SizeOf<KvmCoalescedMmioRing>(), Unsafe.SizeOf<KvmCpuidEntry2>(), Unsafe.SizeOf<KvmEnableCap>(), Unsafe.SizeOf<KvmRun>()));
     }
 
     [Fact]

@@ -26,6 +26,7 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
             Caps[cap] = 1;
         Caps[KvmCap.SyncRegs] = (int)KvmConstants.SyncAll;
         Caps[KvmCap.NrMemslots] = 509;
+        Caps[KvmCap.CoalescedMmio] = RunSize / 4096 - 1;
     }
 
     /// <summary>KVM_CHECK_EXTENSION's answers; what is not here is 0.</summary>
@@ -59,6 +60,20 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
     public ulong? TscOffset { get; set; }
 
     public KvmEnableCap? Enabled { get; private set; }
+
+    /// <summary>Where writes are queued.</summary>
+    public KvmCoalescedMmioZone? Zone { get; private set; }
+
+    public KvmCoalescedMmioRing* Ring => (KvmCoalescedMmioRing*)((byte*)_page + RunSize - 4096);
+
+    /// <summary>Queues a write as the kernel does; the ring must have room.</summary>
+    public void QueueWrite(ulong address, ulong value, uint length)
+    {
+        var entry = (KvmCoalescedMmio*)(Ring + 1) + Ring->Last;
+        (entry->PhysAddr, entry->Len, *(ulong*)entry->Data) = (address, length, value);
+        Ring->Last = (Ring->Last + 1) % 170;
+        Assert.NotEqual(Ring->First, Ring->Last);
+    }
 
     /// <summary>Guest-physical pages that the guest has stored to since they were last asked for.</summary>
     public HashSet<ulong> Stored { get; } = [];
@@ -123,6 +138,9 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
                     _slots.Remove(region.Slot);
                 else
                     _slots[region.Slot] = region;
+                return 0;
+            case KvmIoctl.RegisterCoalescedMmio:
+                Zone = *(KvmCoalescedMmioZone*)argument;
                 return 0;
             case KvmIoctl.GetDirtyLog:
                 return ReadLog(*(KvmDirtyLog*)argument);

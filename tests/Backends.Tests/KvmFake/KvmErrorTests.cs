@@ -68,6 +68,7 @@ public sealed unsafe class KvmErrorTests
     }
 
     [Theory]
+    [InlineData(KvmIoctl.RegisterCoalescedMmio, "KVM: KVM_REGISTER_COALESCED_MMIO failed: errno 12 (")]
     [InlineData(KvmIoctl.SetTssAddress, "KVM: KVM_SET_TSS_ADDR failed: errno 12 (")]
     [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE failed")]
     public void A_call_that_fails_is_named_and_leaves_nothing_open(uint call, string words)

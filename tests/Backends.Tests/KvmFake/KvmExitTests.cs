@@ -71,6 +71,72 @@ public sealed unsafe class KvmExitTests : IDisposable
         Assert.Equal([false, true, false], pending);
     }
 
+    /// <summary>Round the ring several times, with writes of any length.</summary>
+    [Fact]
+    public void Writes_that_the_kernel_queued_come_before_the_access_that_ended_the_run()
+    {
+        using var bed = NewBed();
+        for (int run = 0; run < 4; run++)
+        {
+            int first = run * 100;
+            _kernel.Run((page, kernel) =>
+            {
+                for (int i = 0; i < 100; i++)
+                    kernel.QueueWrite(0xA0000 + (ulong)(first + i), 0x8877665544332211, (uint)(i % 8) + 1);
+                page->ExitReason = KvmExit.Io;
+                (page->IoDirection, page->IoSize, page->IoPort, page->IoCount, page->IoDataOffset) = (1, 1, 0x80, 1, 4096);
+                return 0;
+            });
+        }
+        Assert.Equal(VcpuExitReason.Shutdown, bed.Vcpu.Run(0).Reason);
+        Assert.Equal((0xA0000ul, 0x18000u), (_kernel.Zone!.Value.Addr, _kernel.Zone.Value.Size));
+        Assert.Equal(4, bed.PortWrites.Count);
+        int[] pieces = [1, 1, 2, 1, 2, 2, 3, 1];
+        var starts = bed.MmioWrites.Where(static write => (write.Value & 0xFF) == 0x11).Select(static write => (int)(write.Address - 0xA0000));
+        Assert.Equal(Enumerable.Range(0, 400), starts);
+        Assert.Equal(Enumerable.Range(0, 400).Sum(i => pieces[i % 100 % 8]), bed.MmioWrites.Count);
+        Assert.Equal([(0xA0006, 0x44332211, 4), (0xA000A, 0x6655, 2), (0xA000C, 0x77, 1)], bed.MmioWrites.SkipWhile(static write => write.Address != 0xA0006 || write.Size != 4).Take(3));
+        // The port's turn came after its hundred.
+        Assert.Equal(('o', 0x80ul), bed.Accesses[Enumerable.Range(0, 100).Sum(i => pieces[i % 8])]);
+        Assert.Equal(('o', 0x80ul), bed.Accesses[^1]);
+    }
+
+    [Theory]
+    [InlineData(0xFFFFFFFF, 7)]
+    [InlineData(3, 0xFFFFFFFF)]
+    [InlineData(170, 400)]
+    public void A_ring_with_places_that_it_does_not_have_leads_nowhere_else(uint first, uint last)
+    {
+        using var bed = NewBed();
+        _kernel.Run((page, kernel) =>
+        {
+            new Span<byte>(kernel.Ring + 1, 4088).Fill(0xFF);
+            (kernel.Ring->First, kernel.Ring->Last) = (first, last);
+            page->ExitReason = KvmExit.Intr;
+            return 0;
+        });
+        Assert.Equal(VcpuExitReason.Shutdown, bed.Vcpu.Run(0).Reason);
+        Assert.InRange(bed.MmioWrites.Count, 1, 169);
+        Assert.All(bed.MmioWrites, static write => Assert.Equal((ulong.MaxValue, ulong.MaxValue, 8), write));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public void A_kernel_without_a_ring_in_the_shared_pages_ends_the_run_for_each_write(int page)
+    {
+        _kernel.Caps[KvmCap.CoalescedMmio] = page;
+        using var bed = NewBed();
+        _kernel.Run((_, kernel) =>
+        {
+            (kernel.Ring->First, kernel.Ring->Last) = (0, 1);
+            return 0;
+        });
+        Assert.Equal(VcpuExitReason.Shutdown, bed.Vcpu.Run(0).Reason);
+        Assert.Empty(bed.MmioWrites);
+        Assert.Null(_kernel.Zone);
+    }
+
     [Fact]
     public void The_registers_of_the_local_apic_that_the_kernel_holds_are_passed_on()
     {

@@ -14,6 +14,7 @@ internal sealed class KvmPartition : IPartition
     private readonly KvmFile _vm;
     private readonly PartitionOptions _options;
     private readonly bool _accelerated;
+    private int _queuePage;
 
     /// <param name="accelerated">See <see cref="IHypervisor.Accelerated"/>.</param>
     public KvmPartition(KvmFile system, PartitionOptions options, bool accelerated)
@@ -49,7 +50,7 @@ internal sealed class KvmPartition : IPartition
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options, _accelerated);
+        return new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options, _accelerated, _queuePage);
     }
 
     private unsafe KvmSlots Prepare()
@@ -64,6 +65,7 @@ internal sealed class KvmPartition : IPartition
             enable.Args[0] = 1;
             _vm.Call(KvmIoctl.EnableCap, &enable, "KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE");
         }
+        _queuePage = KvmWriteQueue.Begin(_system, _vm);
         int most = _system.Try(KvmIoctl.CheckExtension, (long)KvmCap.NrMemslots);
         return new KvmSlots(_vm, Memory, most > 0 ? most : 32);
     }

@@ -22,6 +22,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private readonly bool _realModeAllowed;
     private readonly nuint _runSize;
     private readonly byte[] _data = new byte[4096];
+    private readonly KvmWriteQueue? _queued;
     private KvmRun* _run;
     private volatile int _thread;
     private int _timer = -1;
@@ -38,7 +39,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private ulong _apicBase, _cr8;
     private VcpuExitReason? _stop;
 
-    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options, bool accelerated)
+    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options, bool accelerated, int queuePage)
     {
         KickSignal.Ensure();
         _slots = slots;
@@ -50,6 +51,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _run = (KvmRun*)_file.Map(_runSize, out int error);
         if (_run == null)
             throw new HostException($"KVM: mmap of the vCPU failed: {KvmFile.Describe(error)}.");
+        _queued = queuePage > 0 ? new KvmWriteQueue(_run, queuePage) : null;
         _state = (CpuState*)NativeMemory.AllocZeroed(2, (nuint)sizeof(CpuState));
         var supported = KvmCpuid.Supported(system);
         KvmCpuid.Set(_file, options.CpuModel, 36, supported, KvmCpuid.HasUmip(supported));
@@ -326,20 +328,15 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         {
             value = *(ulong*)_run->MmioData;
             _accessPending = true;
+            KvmWriteQueue.Write(_door, address, value, length);
+            return;
         }
         for (int done = 0; done < length;)
         {
-            // Fragments at a page's border may have any length.
-            int rest = length - done;
-            int size = rest >= 8 ? 8 : rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
-            if (write)
-                _door.WriteMmio(address + (ulong)done, (value >> (8 * done)) & (ulong.MaxValue >> (64 - (8 * size))), size);
-            else
-                value |= (_door.ReadMmio(address + (ulong)done, size) & (ulong.MaxValue >> (64 - (8 * size)))) << (8 * done);
+            int size = KvmWriteQueue.Piece(length - done);
+            value |= (_door.ReadMmio(address + (ulong)done, size) & (ulong.MaxValue >> (64 - (8 * size)))) << (8 * done);
             done += size;
         }
-        if (write)
-            return;
         *(ulong*)_run->MmioData = value;
         _accessPending = true;
     }
@@ -384,5 +381,6 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             _cr8 = _run->Cr8;
             _door.TaskPriority = (byte)(_cr8 << 4);
         }
+        _queued?.Drain(_door);
     }
 }

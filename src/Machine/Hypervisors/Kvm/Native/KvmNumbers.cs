@@ -6,7 +6,7 @@ internal static class KvmIoctl
     public const uint GetApiVersion = 0xAE00, CreateVm = 0xAE01, CheckExtension = 0xAE03, GetVcpuMmapSize = 0xAE04;
     public const uint GetSupportedCpuid = 0xC008AE05;
     public const uint CreateVcpu = 0xAE41, SetUserMemoryRegion = 0x4020AE46, SetTssAddress = 0xAE47, SetIdentityMapAddress = 0x4008AE48;
-    public const uint GetDirtyLog = 0x4010AE42;
+    public const uint GetDirtyLog = 0x4010AE42, RegisterCoalescedMmio = 0x4010AE67;
     public const uint Run = 0xAE80, Interrupt = 0x4004AE86, GetMsrs = 0xC008AE88, SetMsrs = 0x4008AE89, SetCpuid2 = 0x4008AE90;
     public const uint GetRegs = 0x8090AE81, GetSregs = 0x8138AE83, SetSregs = 0x4138AE84, GetVcpuEvents = 0x8040AE9F;
     public const uint GetFpu = 0x81A0AE8C, SetFpu = 0x41A0AE8D, Nmi = 0xAE9A, GetDebugRegs = 0x8080AEA1, SetDebugRegs = 0x4080AEA2;
@@ -20,6 +20,7 @@ internal enum KvmCap
     UserMemory = 3,
     ExtCpuid = 7,
     NrMemslots = 10,
+    CoalescedMmio = 15,
     VcpuEvents = 41,
     DebugRegs = 50,
     SyncRegs = 74,

@@ -113,6 +113,28 @@ internal struct KvmDirtyLog
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal struct KvmCoalescedMmioZone
+{
+    public ulong Addr;
+    public uint Size, Pio;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct KvmCoalescedMmio
+{
+    public ulong PhysAddr;
+    public uint Len, Pio;
+    public fixed byte Data[8];
+}
+
+/// <summary>Its entries follow, to the end of the page.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvmCoalescedMmioRing
+{
+    public uint First, Last;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal unsafe struct KvmCpuidEntry2
 {
     public uint Function, Index, Flags, Eax, Ebx, Ecx, Edx;
