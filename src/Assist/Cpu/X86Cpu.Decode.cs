@@ -219,9 +219,9 @@ public sealed unsafe partial class X86Cpu
         return handler != null ? handler : &Unimplemented;
     }
 
-    private static void Undefined(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.UD);
+    private static void Undefined(X86Cpu cpu, Op* op) => cpu.Raise(Vectors.UD);
 
-    private static void TooLong(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.GP, 0);
+    private static void TooLong(X86Cpu cpu, Op* op) => cpu.Raise(Vectors.GP, 0);
 
     private static void Unimplemented(X86Cpu cpu, Op* op) => cpu.Unsupported(op);
 

@@ -267,6 +267,40 @@ public sealed unsafe partial class X86Cpu
     }
 
     /// <summary>
+    /// Raises a fault as throwing <see cref="Fault(byte)"/> does, without the price of an exception, which is some 50,000 instructions of the
+    /// host's. For a handler whose instruction has changed nothing: the instruction is over with this call, and the handler returns at once.
+    /// </summary>
+    internal void Raise(byte vector)
+    {
+        _ = Fault(vector);
+        RaiseInPlace();
+    }
+
+    /// <inheritdoc cref="Raise(byte)"/>
+    internal void Raise(byte vector, uint errorCode)
+    {
+        _ = Fault(vector, errorCode);
+        RaiseInPlace();
+    }
+
+    /// <summary>At CPL 0 true; else #GP(0) is raised in place.</summary>
+    internal bool RequireSupervisor()
+    {
+        if (_cpl == 0)
+            return true;
+        Raise(Vectors.GP, 0);
+        return false;
+    }
+
+    private void RaiseInPlace()
+    {
+        ulong count = _count;
+        RaiseFault();
+        // The end of the block counts the instruction.
+        _count = count;
+    }
+
+    /// <summary>
     /// Takes the fault just caught: restores RIP and delivers it; a fault in the delivery escalates to #DF and to shutdown (SDM vol. 3,
     /// table 6-5).
     /// </summary>

@@ -48,7 +48,11 @@ public sealed unsafe partial class X86Cpu
     {
         if (vector is 0x16 or 0x28 or 0x2F && SelectorsAreParagraphs && Waits(vector))
             Door.ProgramWaits();
-        if (!Vm86 || EntersIdt(vector))
+        if (Vm86 && (State->Cr4 & ControlRegisters.Cr4VME) != 0 && !IsInterruptIntercepted(vector))
+            Redirect(vector);
+        else if (Vm86 && Iopl < 3)
+            Raise(Vectors.GP, 0);
+        else
             DeliverEvent(vector, EventKind.SoftwareInterrupt, false, 0);
     }
 
@@ -84,22 +88,15 @@ public sealed unsafe partial class X86Cpu
         Flags = flags;
     }
 
-    /// <summary>
-    /// INT n in virtual-8086 mode: true when it goes on to the IDT, false when VME has redirected it to the guest's own vector
-    /// (SDM vol. 3, table 20-2). #GP(0) where IOPL does not allow it.
-    /// </summary>
-    private bool EntersIdt(byte vector)
+    /// <summary>INT n in virtual-8086 mode that VME redirects to the guest's own vector (SDM vol. 3, table 20-2).</summary>
+    private void Redirect(byte vector)
     {
-        bool sensitive = Iopl < 3;
-        if ((State->Cr4 & ControlRegisters.Cr4VME) == 0 || IsInterruptIntercepted(vector))
-            return sensitive ? throw Fault(Vectors.GP, 0) : true;
         uint flags = Flags & ~Eflags.RF;
         uint pointer = ReadLinear<uint>((uint)vector * 4);
-        if (sensitive)
+        if (Iopl < 3)
             JumpThroughVector(pointer, VirtualFlagsImage(flags), flags & ~(Eflags.TF | Eflags.VIF));
         else
             JumpThroughVector(pointer, flags, flags & ~(Eflags.TF | Eflags.IF));
-        return false;
     }
 
     /// <summary>FLAGS as a virtual-8086 program with virtual interrupts sees them: IF is VIF, IOPL is 3.</summary>

@@ -13,6 +13,11 @@ public sealed unsafe partial class X86Cpu
     {
         if (!ProtectedMode)
             ReturnReal(size);
+        else if (Vm86 && Iopl < 3 && (size != 2 || (State->Cr4 & ControlRegisters.Cr4VME) == 0))
+        {
+            Raise(Vectors.GP, 0);
+            return;
+        }
         else if (Vm86)
             ReturnVirtual8086(size);
         else if ((State->Rflags & Eflags.NT) != 0)
@@ -39,8 +44,6 @@ public sealed unsafe partial class X86Cpu
     private void ReturnVirtual8086(int size)
     {
         bool virtualIf = Iopl < 3;
-        if (virtualIf && (size != 2 || (State->Cr4 & ControlRegisters.Cr4VME) == 0))
-            throw Fault(Vectors.GP, 0);
         ulong rip = PeekSized(0, size);
         var selector = (ushort)PeekSized(size, size);
         var flags = (uint)PeekSized(2 * size, size);

@@ -72,7 +72,10 @@ internal static unsafe class Bcd
     {
         byte radix = (byte)op->Imm;
         if (radix == 0)
-            throw cpu.Fault(Vectors.DE);
+        {
+            cpu.Raise(Vectors.DE);
+            return;
+        }
         byte al = cpu.Reg<byte>(Gpr.Ax);
         byte low = (byte)(al % radix);
         cpu.SetReg(Gpr.Ax, (ushort)((al / radix << 8) | low));

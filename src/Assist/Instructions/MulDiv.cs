@@ -147,7 +147,10 @@ internal static unsafe class MulDiv
             {
                 ulong high = cpu.Reg<ulong>(Gpr.Dx);
                 if (high >= divisor)
-                    throw cpu.Fault(Vectors.DE);
+                {
+                    cpu.Raise(Vectors.DE);
+                    return;
+                }
                 UInt128 dividend = new(high, cpu.Reg<ulong>(Gpr.Ax));
                 UInt128 quotient = dividend / divisor;
                 SetPair<T>(cpu, (ulong)(dividend - (quotient * divisor)), (ulong)quotient);
@@ -156,7 +159,10 @@ internal static unsafe class MulDiv
             {
                 ulong dividend = Dividend<T>(cpu);
                 if (dividend >> (sizeof(T) * 8) >= divisor)
-                    throw cpu.Fault(Vectors.DE);
+                {
+                    cpu.Raise(Vectors.DE);
+                    return;
+                }
                 (ulong quotient, ulong remainder) = Math.DivRem(dividend, divisor);
                 SetPair<T>(cpu, remainder, quotient);
             }
@@ -170,7 +176,10 @@ internal static unsafe class MulDiv
         {
             long divisor = Bits.Signed(source);
             if (divisor == 0)
-                throw cpu.Fault(Vectors.DE);
+            {
+                cpu.Raise(Vectors.DE);
+                return;
+            }
             if (sizeof(T) == 8)
             {
                 // Magnitudes: Int128.MinValue / -1 would overflow in signed arithmetic.
@@ -181,7 +190,10 @@ internal static unsafe class MulDiv
                 ulong remainder = (ulong)(magnitude - (quotient * by));
                 bool negative = (dividend < 0) != (divisor < 0);
                 if (quotient > (negative ? 1ul << 63 : long.MaxValue))
-                    throw cpu.Fault(Vectors.DE);
+                {
+                    cpu.Raise(Vectors.DE);
+                    return;
+                }
                 SetPair<T>(cpu, dividend < 0 ? 0 - remainder : remainder, negative ? 0 - (ulong)quotient : (ulong)quotient);
             }
             else
@@ -189,10 +201,16 @@ internal static unsafe class MulDiv
                 int shift = 64 - (sizeof(T) * 16);
                 long dividend = (long)(Dividend<T>(cpu) << shift) >> shift;
                 if (dividend == long.MinValue && divisor == -1)
-                    throw cpu.Fault(Vectors.DE);
+                {
+                    cpu.Raise(Vectors.DE);
+                    return;
+                }
                 (long quotient, long remainder) = Math.DivRem(dividend, divisor);
                 if (quotient != Bits.Signed(T.CreateTruncating(quotient)))
-                    throw cpu.Fault(Vectors.DE);
+                {
+                    cpu.Raise(Vectors.DE);
+                    return;
+                }
                 SetPair<T>(cpu, (ulong)remainder, (ulong)quotient);
             }
         }

@@ -46,7 +46,7 @@ internal static unsafe class Nops
     // No cache to flush, but the faults of a load.
     private static void FlushLine(X86Cpu cpu, Op* op) => cpu.ProbeRead(op->Segment, cpu.Ea(op), 1);
 
-    private static void Undefined(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.UD);
+    private static void Undefined(X86Cpu cpu, Op* op) => cpu.Raise(Vectors.UD);
 
     private static void Bound<T>(X86Cpu cpu, Op* op)
         where T : unmanaged, IBinaryInteger<T>, ISignedNumber<T>

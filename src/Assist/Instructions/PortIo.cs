@@ -38,14 +38,18 @@ internal static unsafe class PortIo
     private static void In<T>(X86Cpu cpu, ushort port)
         where T : unmanaged, IBinaryInteger<T>
     {
-        cpu.CheckIo(port, sizeof(T));
-        cpu.SetReg(Gpr.Ax, T.CreateTruncating(cpu.Door.ReadPort(port, sizeof(T))));
+        if (cpu.MayAccess(port, sizeof(T)))
+            cpu.SetReg(Gpr.Ax, T.CreateTruncating(cpu.Door.ReadPort(port, sizeof(T))));
+        else
+            cpu.Raise(Vectors.GP, 0);
     }
 
     private static void Out<T>(X86Cpu cpu, ushort port)
         where T : unmanaged, IBinaryInteger<T>
     {
-        cpu.CheckIo(port, sizeof(T));
-        cpu.Door.WritePort(port, uint.CreateTruncating(cpu.Reg<T>(Gpr.Ax)), sizeof(T));
+        if (cpu.MayAccess(port, sizeof(T)))
+            cpu.Door.WritePort(port, uint.CreateTruncating(cpu.Reg<T>(Gpr.Ax)), sizeof(T));
+        else
+            cpu.Raise(Vectors.GP, 0);
     }
 }

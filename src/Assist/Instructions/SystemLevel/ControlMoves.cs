@@ -35,19 +35,13 @@ internal static unsafe class ControlMoves
         InstructionTable.Register(Code.Swapgs, &Swapgs);
     }
 
-    private static void Undefined(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.UD);
-
-    private static void RequireSupervisor(X86Cpu cpu)
-    {
-        if (cpu.Cpl != 0)
-            throw cpu.Fault(Vectors.GP, 0);
-    }
+    private static void Undefined(X86Cpu cpu, Op* op) => cpu.Raise(Vectors.UD);
 
     /// <summary>INVD, WBINVD: nothing is cached, so the privilege is all there is.</summary>
-    private static void Privileged(X86Cpu cpu, Op* op) => RequireSupervisor(cpu);
+    private static void Privileged(X86Cpu cpu, Op* op) => cpu.RequireSupervisor();
 
     /// <summary>#UD for a control register that does not exist on the model or outside 64-bit mode.</summary>
-    private static void RequireControl(X86Cpu cpu, int number)
+    private static bool RequireControl(X86Cpu cpu, int number)
     {
         bool exists = number switch
         {
@@ -56,15 +50,17 @@ internal static unsafe class ControlMoves
             8 => cpu.Mode64,
             _ => false,
         };
-        if (!exists)
-            throw cpu.Fault(Vectors.UD);
-        RequireSupervisor(cpu);
+        if (exists)
+            return cpu.RequireSupervisor();
+        cpu.Raise(Vectors.UD);
+        return false;
     }
 
     private static void ReadControl<T>(X86Cpu cpu, Op* op)
         where T : unmanaged, IBinaryInteger<T>
     {
-        RequireControl(cpu, op->Reg1);
+        if (!RequireControl(cpu, op->Reg1))
+            return;
         ulong value = op->Reg1 switch
         {
             0 => cpu.State->Cr0,
@@ -79,7 +75,8 @@ internal static unsafe class ControlMoves
     private static void WriteControl<T>(X86Cpu cpu, Op* op)
         where T : unmanaged, IBinaryInteger<T>
     {
-        RequireControl(cpu, op->Reg0);
+        if (!RequireControl(cpu, op->Reg0))
+            return;
         ulong value = ulong.CreateTruncating(cpu.Reg<T>(op->Reg1));
         switch (op->Reg0)
         {
@@ -128,14 +125,15 @@ internal static unsafe class ControlMoves
 
     private static void LmswMem(X86Cpu cpu, Op* op)
     {
-        RequireSupervisor(cpu);
-        LoadStatusWord(cpu, cpu.Read<ushort>(op->Segment, cpu.Ea(op)));
+        if (cpu.RequireSupervisor())
+            LoadStatusWord(cpu, cpu.Read<ushort>(op->Segment, cpu.Ea(op)));
     }
 
     // PE can be set this way, never cleared.
     private static void LoadStatusWord(X86Cpu cpu, ushort value)
     {
-        RequireSupervisor(cpu);
+        if (!cpu.RequireSupervisor())
+            return;
         const ulong Low = ControlRegisters.Cr0MP | ControlRegisters.Cr0EM | ControlRegisters.Cr0TS;
         cpu.WriteCr0((cpu.State->Cr0 & ~Low) | (value & (Low | ControlRegisters.Cr0PE)));
     }
@@ -155,21 +153,24 @@ internal static unsafe class ControlMoves
 
     private static void Clts(X86Cpu cpu, Op* op)
     {
-        RequireSupervisor(cpu);
+        if (!cpu.RequireSupervisor())
+            return;
         cpu.State->Cr0 &= ~(ulong)ControlRegisters.Cr0TS;
         cpu.ModeChanged();
     }
 
     private static void Invlpg(X86Cpu cpu, Op* op)
     {
-        RequireSupervisor(cpu);
+        if (!cpu.RequireSupervisor())
+            return;
         bool based = !cpu.Mode64 || op->Segment >= Seg.Fs;
         cpu.InvalidatePage(cpu.Ea(op) + (based ? cpu.Segment(op->Segment).Base : 0));
     }
 
     private static void Swapgs(X86Cpu cpu, Op* op)
     {
-        RequireSupervisor(cpu);
+        if (!cpu.RequireSupervisor())
+            return;
         (cpu.State->Gs.Base, cpu.State->KernelGsBase) = (cpu.State->KernelGsBase, cpu.State->Gs.Base);
         cpu.SegmentLoaded(Seg.Gs);
     }

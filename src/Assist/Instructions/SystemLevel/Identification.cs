@@ -57,16 +57,14 @@ internal static unsafe class Identification
 
     private static void Rdmsr(X86Cpu cpu, Op* op)
     {
-        if (cpu.Cpl != 0)
-            throw cpu.Fault(Vectors.GP, 0);
-        SetPair(cpu, cpu.ReadMsr(cpu.Reg<uint>(Ecx)));
+        if (cpu.RequireSupervisor())
+            SetPair(cpu, cpu.ReadMsr(cpu.Reg<uint>(Ecx)));
     }
 
     private static void Wrmsr(X86Cpu cpu, Op* op)
     {
-        if (cpu.Cpl != 0)
-            throw cpu.Fault(Vectors.GP, 0);
-        cpu.WriteMsr(cpu.Reg<uint>(Ecx), ((ulong)cpu.Reg<uint>(Edx) << 32) | cpu.Reg<uint>(Eax));
+        if (cpu.RequireSupervisor())
+            cpu.WriteMsr(cpu.Reg<uint>(Ecx), ((ulong)cpu.Reg<uint>(Edx) << 32) | cpu.Reg<uint>(Eax));
     }
 
     // Two counters that never count: what the P6 guest set up in its event selects does not happen here.

@@ -36,7 +36,7 @@ internal static unsafe class InterruptFlag
         else if (HasVirtualInterruptFlag(cpu))
             cpu.Flags &= ~Eflags.VIF;
         else
-            throw cpu.Fault(Vectors.GP, 0);
+            cpu.Raise(Vectors.GP, 0);
     }
 
     private static void Sti(X86Cpu cpu, Op* op)
@@ -54,15 +54,14 @@ internal static unsafe class InterruptFlag
         }
         else
         {
-            throw cpu.Fault(Vectors.GP, 0);
+            cpu.Raise(Vectors.GP, 0);
         }
     }
 
     private static void Hlt(X86Cpu cpu, Op* op)
     {
-        if (cpu.Cpl != 0)
-            throw cpu.Fault(Vectors.GP, 0);
-        cpu.State->Activity = Activity.Halted;
+        if (cpu.RequireSupervisor())
+            cpu.State->Activity = Activity.Halted;
     }
 
     private static void Pushf<T>(X86Cpu cpu, Op* op)
@@ -72,7 +71,10 @@ internal static unsafe class InterruptFlag
         if (cpu.Vm86 && cpu.Iopl < 3)
         {
             if (sizeof(T) != 2 || (cpu.State->Cr4 & ControlRegisters.Cr4VME) == 0)
-                throw cpu.Fault(Vectors.GP, 0);
+            {
+                cpu.Raise(Vectors.GP, 0);
+                return;
+            }
             flags = X86Cpu.VirtualFlagsImage(flags);
         }
         cpu.Push(T.CreateTruncating(flags));
@@ -86,7 +88,10 @@ internal static unsafe class InterruptFlag
             loaded |= Eflags.AC | Eflags.ID;
         bool virtualIf = cpu.Vm86 && cpu.Iopl < 3;
         if (virtualIf && (sizeof(T) != 2 || (cpu.State->Cr4 & ControlRegisters.Cr4VME) == 0))
-            throw cpu.Fault(Vectors.GP, 0);
+        {
+            cpu.Raise(Vectors.GP, 0);
+            return;
+        }
         var flags = uint.CreateTruncating(cpu.Peek<T>(0));
         if (virtualIf)
             flags = cpu.LoadVirtualInterruptFlag(flags, ref loaded);

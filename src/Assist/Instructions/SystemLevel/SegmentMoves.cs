@@ -47,7 +47,7 @@ internal static unsafe class SegmentMoves
         InstructionTable.Register(Code.Popw_CS, &Undefined);
     }
 
-    private static void Undefined(X86Cpu cpu, Op* op) => throw cpu.Fault(Vectors.UD);
+    private static void Undefined(X86Cpu cpu, Op* op) => cpu.Raise(Vectors.UD);
 
     private static void Store<T>(X86Cpu cpu, Op* op)
         where T : unmanaged, IBinaryInteger<T> =>

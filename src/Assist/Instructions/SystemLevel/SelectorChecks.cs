@@ -103,16 +103,22 @@ internal static unsafe class SelectorChecks
     private static void VerifyWrite(X86Cpu cpu, ushort selector) =>
         cpu.Zf = TryFind(cpu, selector, out Descriptor descriptor) && descriptor.IsWritableData;
 
+    // In virtual-8086 mode Windows' monitor has it for its breakpoints.
     private static void Arpl(X86Cpu cpu, Op* op)
     {
-        RequireProtected(cpu);
-        if (Adjust(cpu, cpu.Reg<ushort>(op->Reg0), cpu.Reg<ushort>(op->Reg1), out ushort adjusted))
+        if (cpu.SelectorsAreParagraphs)
+            cpu.Raise(Vectors.UD);
+        else if (Adjust(cpu, cpu.Reg<ushort>(op->Reg0), cpu.Reg<ushort>(op->Reg1), out ushort adjusted))
             cpu.SetReg(op->Reg0, adjusted);
     }
 
     private static void ArplMem(X86Cpu cpu, Op* op)
     {
-        RequireProtected(cpu);
+        if (cpu.SelectorsAreParagraphs)
+        {
+            cpu.Raise(Vectors.UD);
+            return;
+        }
         ushort selector = cpu.ReadRmw<ushort>(op->Segment, cpu.Ea(op));
         if (Adjust(cpu, selector, cpu.Reg<ushort>(op->Reg1), out ushort adjusted))
             cpu.WriteRmw(adjusted);

@@ -44,8 +44,6 @@ internal static unsafe class TableRegisters
 
     private static DescriptorTable ReadTable(X86Cpu cpu, Op* op)
     {
-        if (cpu.Cpl != 0)
-            throw cpu.Fault(Vectors.GP, 0);
         ulong ea = cpu.Ea(op);
         ulong place = (ea + 2) & op->AddressMask;
         ushort limit = cpu.Read<ushort>(op->Segment, ea);
@@ -59,9 +57,17 @@ internal static unsafe class TableRegisters
         return new DescriptorTable { Base = narrow ? address & 0xFFFFFF : address, Limit = limit };
     }
 
-    private static void LoadGdt(X86Cpu cpu, Op* op) => cpu.State->Gdtr = ReadTable(cpu, op);
+    private static void LoadGdt(X86Cpu cpu, Op* op)
+    {
+        if (cpu.RequireSupervisor())
+            cpu.State->Gdtr = ReadTable(cpu, op);
+    }
 
-    private static void LoadIdt(X86Cpu cpu, Op* op) => cpu.State->Idtr = ReadTable(cpu, op);
+    private static void LoadIdt(X86Cpu cpu, Op* op)
+    {
+        if (cpu.RequireSupervisor())
+            cpu.State->Idtr = ReadTable(cpu, op);
+    }
 
     private static void StoreGdt(X86Cpu cpu, Op* op) => StoreTable(cpu, op, cpu.State->Gdtr);
 
