@@ -39,13 +39,7 @@ internal sealed unsafe class Execution : IDisposable
         _hypervisor = hypervisor;
         _assist = new AssistHost(memory, door, monitor, options);
         _assist.Attach(vcpu);
-        door.PrivatePort = (port, value) =>
-        {
-            if (port != MonitorLayout.Port || !_assist.TryCall((byte)value))
-                return false;
-            _vcpu.RequestStop(VcpuExitReason.AssistCall);
-            return true;
-        };
+        door.Divert(MonitorLayout.Port, TakeCall);
         door.Translate = _assist.TranslateVector;
     }
 
@@ -255,6 +249,18 @@ internal sealed unsafe class Execution : IDisposable
             return null;
         var step = _assist.EmulateOne();
         return step == AssistStep.Unsupported ? null : step;
+    }
+
+    /// <summary>A write to the monitor's private port.</summary>
+    private bool TakeCall(uint value)
+    {
+        if (!_assist.TryCall((byte)value))
+            return false;
+        if (_assist.TryAnswer())
+            _exits[(int)VcpuExitReason.AssistCall]++;
+        else
+            _vcpu.RequestStop(VcpuExitReason.AssistCall);
+        return true;
     }
 
     private void Wake()

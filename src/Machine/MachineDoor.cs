@@ -12,8 +12,9 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
     /// <summary>Null: the model has none, or the backend brings its own.</summary>
     private readonly LocalApic? _apic = processor < interrupts.LocalApics.Count ? interrupts.LocalApics[processor] : null;
 
-    /// <summary>Looked at before the bus: the monitor's private port. True when the call was taken.</summary>
-    public Func<ushort, uint, bool>? PrivatePort { get; set; }
+    private const int NoPort = -1;
+    private int _privatePort = NoPort;
+    private Func<uint, bool>? _call;
 
     /// <summary>The vector that the processor is to take for the guest's vector of an IRQ.</summary>
     public Func<byte, byte>? Translate { get; set; }
@@ -40,6 +41,9 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
 
     public ulong MmioWrites { get; private set; }
 
+    /// <summary>Writes to the monitor's private port do not reach the bus where <paramref name="call"/> takes them.</summary>
+    public void Divert(ushort port, Func<uint, bool> call) => (_privatePort, _call) = (port, call);
+
     public uint ReadPort(ushort port, int size)
     {
         PortReads++;
@@ -53,7 +57,7 @@ internal sealed class MachineDoor(PortBus ports, MmioBus mmio, PcMemory memory, 
 
     public void WritePort(ushort port, uint value, int size)
     {
-        if (PrivatePort is { } call && call(port, value))
+        if (port == _privatePort && _call!(value))
             return;
         PortWrites++;
         if (IsIsa(port))

@@ -37,6 +37,7 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Forgets which block a linear address leads to.</summary>
     private void ForgetJumps()
     {
+        _jumpsOutdated = false;
         if (++_generation == 256)
         {
             _generation = 1;

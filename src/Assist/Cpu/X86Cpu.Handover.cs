@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Farm.Assist.Cpu;
 
 // For who moves a guest between this processor and another.
@@ -26,7 +28,7 @@ public sealed unsafe partial class X86Cpu
     public void ForgetCode()
     {
         _codeEpoch++;
-        ForgetJumps();
+        _jumpsOutdated = true;
     }
 
     /// <summary>Which instructions are refused has changed: everything is decoded anew.</summary>
@@ -39,20 +41,121 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Counts the calls of <see cref="ForgetCode"/>: blocks of an earlier one are not trusted.</summary>
     private ulong _codeEpoch;
 
+    /// <summary>To be done before blocks are found by their linear address.</summary>
+    private bool _jumpsOutdated;
+
+    /// <summary>The block at CS:IP that <see cref="PeekCode"/> found; null where its fetch faults.</summary>
+    private Block* _peeked;
+    private ulong _peekedRip, _peekedLinear;
+
     /// <summary>What the instruction at CS:IP is, decoded as it will be executed; INVALID where its fetch faults.</summary>
-    public Iced.Intel.Code PeekCode()
+    /// <param name="sameMode">
+    /// Since the last run the host changed general registers, RIP and flags only, and loaded segment registers as real-mode code does.
+    /// </param>
+    public Iced.Intel.Code PeekCode(bool sameMode = false)
     {
-        Import();
+        if (sameMode)
+            ImportRegisters();
+        else
+            Import();
         Window* window = _windows + (int)Seg.Cs;
-        ulong rip = State->Rip & window->LinearMask;
+        _peekedRip = State->Rip & window->LinearMask;
+        _peekedLinear = (window->Base + _peekedRip) & window->LinearMask;
+        if (sameMode && (_peeked = Remembered(_peekedLinear)) != null)
+            return (Iced.Intel.Code)Block.Ops(_peeked)->Code;
         try
         {
-            return (Iced.Intel.Code)Block.Ops(Lookup((window->Base + rip) & window->LinearMask, rip))->Code;
+            _peeked = Lookup(_peekedLinear, _peekedRip);
+            return (Iced.Intel.Code)Block.Ops(_peeked)->Code;
         }
         catch (GuestFault)
         {
+            _peeked = null;
             return Iced.Intel.Code.INVALID;
         }
+    }
+
+    /// <summary>As <see cref="StepOne"/> directly behind <see cref="PeekCode"/>.</summary>
+    public StopReason StepPeeked()
+    {
+        Block* block = _peeked;
+        _peeked = null;
+        if (block == null || NeedsAttention || _peekedRip + Block.Ops(block)->Next > _codeEnd)
+            return RunImported(1);
+        ulong result = State->LazyResult;
+        uint carries = State->LazyCarries;
+        _deadline = _count + 1;
+        if (_peekedLinear != _nextLinear)
+            NoteBranch(_peekedLinear);
+        try
+        {
+            RunOne(Block.Ops(block), _peekedRip, _peekedLinear);
+        }
+        catch (GuestFault)
+        {
+            RaiseFault();
+        }
+        var reason = NeedsAttention || _count < _deadline ? RunToStop() : StopReason.Budget;
+        // Most of what is stepped so leaves the flags as they came.
+        if (State->LazyResult != result || State->LazyCarries != carries)
+            _ = Flags;
+        _translation = (State->Cr0, State->Cr3, State->Cr4, State->Efer);
+        return reason;
+    }
+
+    /// <summary>
+    /// The block that the jump cache has for a linear address without paging, if the bytes of its first instruction are still those in memory:
+    /// the others are not looked at.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private Block* Remembered(ulong linear)
+    {
+        Jump* jump = JumpAt(linear);
+        Block* block = jump->Block;
+        if (jump->Key != ((linear & Block.AddressMask) | _context) || block->Count == 0)
+            return null;
+        byte* memory = Memory.HostAt(block->Key & Block.AddressMask), decoded = Block.Code(block);
+        int length = Block.Ops(block)->Length;
+        int same = 0;
+        while (same + sizeof(uint) <= length && *(uint*)(memory + same) == *(uint*)(decoded + same))
+            same += sizeof(uint);
+        while (same < length && memory[same] == decoded[same])
+            same++;
+        return same == length ? block : null;
+    }
+
+    /// <summary>A block of one op, as <see cref="RunBlock"/> runs it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void RunOne(Op* op, ulong rip, ulong linear)
+    {
+        _op = _first = op;
+        _end = op + 1;
+        _blockRip = rip;
+        _blockLinear = linear;
+        State->Rip = rip + op->Next;
+        op->Handler(this, op);
+        _op = null;
+        _committed = false;
+        _count++;
+        _nextLinear = _blockLinear + op->Next;
+        _lastLinear = _nextLinear - op->Length;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void ImportRegisters()
+    {
+        ArithmeticFlags = _modeFlags = (uint)State->Rflags;
+        Window* window = _windows;
+        CpuState* state = State;
+        window[(int)Seg.Es].Base = state->Es.Base;
+        window[(int)Seg.Cs].Base = state->Cs.Base;
+        window[(int)Seg.Ss].Base = state->Ss.Base;
+        window[(int)Seg.Ds].Base = state->Ds.Base;
+        window[(int)Seg.Fs].Base = state->Fs.Base;
+        window[(int)Seg.Gs].Base = state->Gs.Base;
+        _attention &= ~Attention.ProtectedMode;
+        if (((uint)State->Rflags & (Eflags.TF | Eflags.RF)) != 0)
+            _attention |= Attention.Trace;
     }
 
     /// <summary>

@@ -146,9 +146,6 @@ public sealed unsafe partial class X86Cpu
     /// <summary>Executes one instruction (one iteration of a repeated one). <see cref="StopReason.Budget"/>: it is done, or its fault delivered (see <see cref="FaultCount"/>).</summary>
     public StopReason StepOne() => Run(1);
 
-    /// <summary>As <see cref="StepOne"/> behind <see cref="PeekCode"/>, where no more was changed since than what neither mode nor segments depend on.</summary>
-    public StopReason StepPeeked() => RunImported(1);
-
     /// <summary>True once the block must end after the instruction in execution: a repeated instruction returns after this iteration.</summary>
     public bool BlockEnded => _end == null;
 
@@ -212,6 +209,8 @@ public sealed unsafe partial class X86Cpu
 
     private StopReason RunToStop()
     {
+        if (_jumpsOutdated)
+            ForgetJumps();
         while (true)
         {
             try

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Farm.Assist.Cpu;
 using Iced.Intel;
 
@@ -46,25 +47,63 @@ public sealed unsafe partial class AssistHost
         if (_options.TrapsKeyQuestions)
             _monitor.CloseGate(KeyboardServices);
         Mode = AssistMode.Vm86;
+        _monitor.ForgetVectorTable();
         Resume();
+    }
+
+    /// <summary>
+    /// Answers the call just taken while the processor still stands in the monitor's OUT, which then goes on by itself. Only on real processors,
+    /// and where nothing but the monitor's frame has to be looked at and changed. False: the processor must stop and <see cref="Run"/> follow,
+    /// with the whole answer or with what this one has led to.
+    /// </summary>
+    public bool TryAnswer()
+    {
+        var frame = _monitor.Frame;
+        if (!_options.StoresUnseen || _call != MonitorCall.Trap || (frame->Eflags & Eflags.VM) == 0)
+            return false;
+        _interpreting = true;
+        _cpu.ForgetCode();
+        _cpu.InterruptLine = false;
+        var mnemonic = PeekTrapped(frame);
+        bool simple = IsSimple(mnemonic);
+        if (simple)
+        {
+            Statistics.CountTrap(mnemonic);
+            var reason = StepTrapped();
+            if (reason == StopReason.Budget && Guest->Activity == Activity.Active && CanResume)
+            {
+                CallPending = false;
+                Resume(throughFrame: true);
+            }
+            else
+            {
+                var stop = Finish(reason);
+                CallPending = stop == AssistStep.Unsupported;
+                if (stop is null)
+                    GoOn(throughFrame: true);
+            }
+        }
+        _interpreting = false;
+        _viewCurrent = false;
+        return simple && !Busy;
     }
 
     /// <summary>#GP or #SS in virtual-8086 mode: the instruction is executed in real mode by the interpreter.</summary>
     private AssistStep? AnswerTrap()
     {
-        var frame = _monitor.ReadFrame();
-        if ((frame.Eflags & Eflags.VM) == 0)
+        var frame = _monitor.Frame;
+        if ((frame->Eflags & Eflags.VM) == 0)
             return AnswerPanic();
-        Vm86State.Load(Guest, frame);
-        _cpu.StopsAtProtectedMode = false;
-        var code = _cpu.PeekCode();
-        Statistics.CountTrap(code.Mnemonic());
+        var mnemonic = PeekTrapped(frame);
+        Statistics.CountTrap(mnemonic);
 
-        bool simple = IsSimple(code);
-        if (!simple || Vcpu.Instructions != 0)
+        bool simple = IsSimple(mnemonic);
+        if (!simple)
             TakeLive();
+        else if (Vcpu.Instructions != 0)
+            TakeTimeStamp();
         ulong faults = _cpu.FaultCount;
-        if (StepGuest(peeked: true) is { } stop)
+        if (Finish(StepTrapped()) is { } stop)
         {
             // Called again, it answers the same.
             CallPending = stop == AssistStep.Unsupported;
@@ -73,26 +112,33 @@ public sealed unsafe partial class AssistHost
         // An access beyond 64 KiB through a big segment: more of them follow as a rule.
         if (!simple && _cpu.FaultCount == faults)
             _settle = BigAccessBatch;
-        return GoOn(simple ? frame : null);
+        return GoOn(throughFrame: simple);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private Mnemonic PeekTrapped(MonitorFrame* frame)
+    {
+        Vm86State.Load(Guest, frame);
+        var code = _cpu.PeekCode(sameMode: !_stateReplaced);
+        _stateReplaced = false;
+        return code.Mnemonic();
     }
 
     /// <summary>An event whose vector the monitor does not reflect by itself.</summary>
     private AssistStep? AnswerReflect()
     {
-        var frame = _monitor.ReadFrame();
-        if ((frame.Eflags & Eflags.VM) == 0)
+        if ((_monitor.Frame->Eflags & Eflags.VM) == 0)
             return AnswerPanic();
         Statistics.HostReflections++;
-        Vm86State.Load(Guest, frame);
-        bool external = (byte)frame.Vector == MonitorLayout.InterruptGate;
-        byte vector = _monitor.ReadByte(MonitorLayout.CallVector);
-        _cpu.Inject(vector, external ? EventKind.ExternalInterrupt : EventKind.SoftwareInterrupt);
+        Vm86State.Load(Guest, _monitor.Frame);
+        bool external = (byte)_monitor.Frame->Vector == MonitorLayout.InterruptGate;
+        _cpu.Inject(_monitor.CallVector, external ? EventKind.ExternalInterrupt : EventKind.SoftwareInterrupt);
         if (Guest->Activity == Activity.Shutdown)
         {
             Mode = AssistMode.Interpreting;
             return AssistStep.Shutdown;
         }
-        return GoOn(frame);
+        return GoOn(throughFrame: true);
     }
 
     /// <summary>The monitor itself faulted: its RAM was overwritten by a protected-mode guest. Nothing sensible can follow.</summary>
@@ -105,20 +151,20 @@ public sealed unsafe partial class AssistHost
     }
 
     /// <summary>
-    /// After the guest's state was changed: back to virtual-8086 mode through <paramref name="frame"/>, or with the whole state,
-    /// or on to the interpreter.
+    /// After the guest's state was changed: back to virtual-8086 mode through the monitor's frame, or with the whole state, or on to the
+    /// interpreter.
     /// </summary>
-    private AssistStep? GoOn(MonitorFrame? frame)
+    private AssistStep? GoOn(bool throughFrame)
     {
         if (Guest->Activity == Activity.Halted)
         {
             _halted = true;
             Guest->Activity = Activity.Active;
         }
-        if (_settle != 0 || !CanEnterVm86)
+        if (_settle != 0 || !(throughFrame ? CanResume : CanEnterVm86))
         {
             EnteredProtectedMode();
-            if (frame is not null)
+            if (throughFrame)
                 TakeLive();
             Mode = AssistMode.Interpreting;
             if (_halted)
@@ -128,13 +174,11 @@ public sealed unsafe partial class AssistHost
             }
             return null;
         }
-        if (frame is { } resumed)
+        if (throughFrame)
         {
-            Vm86State.Store(Guest, ref resumed);
-            _monitor.WriteFrame(resumed);
             if (Vcpu.Instructions != 0)
                 Vcpu.State->TscOffset = VcpuTscOffset;
-            Resume();
+            Resume(throughFrame: true);
         }
         else
         {
@@ -152,11 +196,18 @@ public sealed unsafe partial class AssistHost
 
     private bool CanEnterVm86 => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Vm86State.IsRepresentable(Guest);
 
-    /// <summary>Lets the monitor return to the guest.</summary>
-    private void Resume()
+    /// <summary>As <see cref="CanEnterVm86"/> behind a simple instruction or an event: neither leaves a segment that virtual-8086 mode cannot hold.</summary>
+    private bool CanResume => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Guest->Rip <= 0xFFFF;
+
+    /// <summary>Lets the monitor return to the guest, or to what its frame says of it then.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Resume(bool throughFrame = false)
     {
-        SyncVectorTable();
-        _monitor.WriteByte(MonitorLayout.Calling, 0);
+        _monitor.BeforeWrite();
+        if (throughFrame)
+            Vm86State.Store(Guest, _monitor.Frame);
+        _monitor.ShowVectorTable(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : MonitorMemory.NoVector);
+        _monitor.EndCall();
     }
 
     private void EnterVm86()
@@ -165,18 +216,28 @@ public sealed unsafe partial class AssistHost
         Vcpu.State->TscOffset = VcpuTscOffset;
         Statistics.Vm86Entries++;
         Mode = AssistMode.Vm86;
+        _monitor.ForgetVectorTable();
         Resume();
     }
 
-    private void SyncVectorTable() =>
-        _monitor.SetPlainIvt(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : null);
-
     /// <summary>Executes one instruction of the guest's in the interpreter, without external interrupts.</summary>
-    private AssistStep? StepGuest(bool peeked = false)
+    private AssistStep? StepGuest()
     {
         _cpu.StopsAtProtectedMode = false;
         _cpu.WatchedSegments = 0;
-        var reason = peeked ? _cpu.StepPeeked() : _cpu.StepOne();
+        return Finish(_cpu.StepOne());
+    }
+
+    /// <summary>The same of the instruction that <see cref="PeekTrapped"/> has found; <see cref="Finish"/> is to follow.</summary>
+    private StopReason StepTrapped()
+    {
+        _cpu.StopsAtProtectedMode = false;
+        _cpu.WatchedSegments = 0;
+        return _cpu.StepPeeked();
+    }
+
+    private AssistStep? Finish(StopReason reason)
+    {
         // Stops that come before the instruction.
         while (reason is StopReason.Kicked or StopReason.SegmentLoaded)
         {
@@ -215,7 +276,7 @@ public sealed unsafe partial class AssistHost
     /// Instructions that touch general registers, flags, selectors, memory, ports and the guest's view only: the processor's other
     /// registers need neither be fetched nor written back.
     /// </summary>
-    private static bool IsSimple(Code code) => code.Mnemonic() switch
+    private static bool IsSimple(Mnemonic mnemonic) => mnemonic switch
     {
         Mnemonic.Hlt or Mnemonic.Int or Mnemonic.Int3 or Mnemonic.Into or Mnemonic.Iret or Mnemonic.Iretd => true,
         Mnemonic.In or Mnemonic.Out or Mnemonic.Insb or Mnemonic.Insw or Mnemonic.Insd => true,

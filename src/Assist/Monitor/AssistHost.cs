@@ -73,6 +73,9 @@ public sealed unsafe partial class AssistHost : IDisposable
     /// <summary>General registers, selectors and flags of the view are those of now.</summary>
     private bool _viewCurrent;
 
+    /// <summary>The interpreter has not run since its state was replaced.</summary>
+    private bool _stateReplaced = true;
+
     /// <summary>The interpreter runs: what passes the door is not the processor's.</summary>
     private bool _interpreting;
 
@@ -99,7 +102,7 @@ public sealed unsafe partial class AssistHost : IDisposable
     public ulong Instructions => _cpu.InstructionCount;
 
     /// <summary>Events that the resident monitor reflected by itself, as it says.</summary>
-    public uint ResidentReflections => _monitor.ReadDword(MonitorLayout.Reflected);
+    public uint ResidentReflections => _monitor.Reflected;
 
     /// <summary>The monitor called; <see cref="Run"/> deals with it before the processor runs again.</summary>
     public bool CallPending { get; private set; }
@@ -108,7 +111,7 @@ public sealed unsafe partial class AssistHost : IDisposable
     public bool Halted => _halted || (Mode == AssistMode.Interpreting && _cpu.State->Activity == Activity.Halted);
 
     /// <summary><see cref="Run"/> has something to do; else the processor runs.</summary>
-    public bool Busy => CallPending || _halted || Mode == AssistMode.Interpreting;
+    public bool Busy => CallPending || _halted || _request is not null || Mode == AssistMode.Interpreting;
 
     /// <summary>Level of the INTR pin, kept current by the machine.</summary>
     public bool InterruptLine
@@ -192,7 +195,7 @@ public sealed unsafe partial class AssistHost : IDisposable
             AssistMode.Vm86 => call is MonitorCall.Trap or MonitorCall.Reflect or MonitorCall.Panic,
             _ => false,
         };
-        if (!accepted || _monitor.ReadByte(MonitorLayout.Calling) == 0)
+        if (!accepted || !_monitor.Calling)
             return false;
         _call = call;
         CallPending = true;
@@ -207,7 +210,7 @@ public sealed unsafe partial class AssistHost : IDisposable
     {
         if (Mode != AssistMode.Vm86)
             return vector;
-        _monitor.WriteByte(MonitorLayout.InterruptVector, vector);
+        _monitor.SetInterruptVector(vector);
         return MonitorLayout.InterruptGate;
     }
 
@@ -288,6 +291,7 @@ public sealed unsafe partial class AssistHost : IDisposable
         *Vcpu.State = *Guest;
         Vcpu.State->TscOffset = tscOffset;
         *Guest = view;
+        _stateReplaced = true;
         _viewCurrent = false;
         return stop ?? TakeRequests() ?? AssistStep.RunVcpu;
     }
@@ -340,7 +344,7 @@ public sealed unsafe partial class AssistHost : IDisposable
             if ((state->Rflags & Eflags.VM) != 0)
                 Vm86State.Load(Guest, state);
             else
-                Vm86State.Load(Guest, _monitor.ReadFrame());
+                Vm86State.Load(Guest, _monitor.Frame);
             TakeLive();
         }
         return Guest;
@@ -354,9 +358,11 @@ public sealed unsafe partial class AssistHost : IDisposable
         {
             CallPending = false;
             _cpu.InterruptLine = false;
-            if ((Answer() ?? TakeRequests()) is { } stop)
+            if (Answer() is { } stop)
                 return stop;
         }
+        if (TakeRequests() is { } request)
+            return request;
         if (_halted)
         {
             if (!_interruptLine || (Guest->Rflags & Eflags.IF) == 0)
@@ -373,6 +379,7 @@ public sealed unsafe partial class AssistHost : IDisposable
     {
         CallPending = false;
         _halted = false;
+        _request = null;
         _sipiVector = null;
         Unsupported = null;
         _cpu.ForgetEvents();
@@ -393,7 +400,8 @@ public sealed unsafe partial class AssistHost : IDisposable
     {
         CpuState* state = Vcpu.State;
         *Guest = *state;
-        Guest->TscOffset = state->TscOffset + Vcpu.Instructions - _cpu.InstructionCount;
+        _stateReplaced = true;
+        TakeTimeStamp();
         // The guest changed its page tables meanwhile.
         if ((Guest->Cr0 & ControlRegisters.Cr0PG) != 0)
             _cpu.FlushTlb();
@@ -403,10 +411,8 @@ public sealed unsafe partial class AssistHost : IDisposable
     private void TakeLive()
     {
         CpuState* state = Vcpu.State;
-        for (int i = 0; i < 16; i++)
-            Guest->Fpr[i] = state->Fpr[i];
-        for (int i = 0; i < 32; i++)
-            Guest->Xmm[i] = state->Xmm[i];
+        new ReadOnlySpan<ulong>(state->Fpr, 16).CopyTo(new Span<ulong>(Guest->Fpr, 16));
+        new ReadOnlySpan<ulong>(state->Xmm, 32).CopyTo(new Span<ulong>(Guest->Xmm, 32));
         Guest->FpuControl = state->FpuControl;
         Guest->FpuStatus = state->FpuStatus;
         Guest->FpuTag = state->FpuTag;
@@ -418,8 +424,10 @@ public sealed unsafe partial class AssistHost : IDisposable
         Guest->Mxcsr = state->Mxcsr;
         Guest->Dr[6] = state->Dr[6];
         Guest->NmiBlocked = state->NmiBlocked;
-        Guest->TscOffset = state->TscOffset + Vcpu.Instructions - _cpu.InstructionCount;
+        TakeTimeStamp();
     }
+
+    private void TakeTimeStamp() => Guest->TscOffset = Vcpu.State->TscOffset + Vcpu.Instructions - _cpu.InstructionCount;
 
     private ulong VcpuTscOffset => Guest->TscOffset + _cpu.InstructionCount - Vcpu.Instructions;
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Farm.Assist.Cpu;
 
 namespace Farm.Assist.Monitor;
@@ -47,19 +48,26 @@ internal static unsafe class Vm86State
     public static ulong ToProtectedFlags(ulong flags) => flags & ~(ulong)Eflags.IoplMask;
 
     /// <summary>Takes registers, selectors and flags from the monitor's frame; hidden limits and rights stay what they were.</summary>
-    public static void Load(CpuState* guest, in MonitorFrame frame)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Load(CpuState* guest, MonitorFrame* frame)
     {
-        ReadOnlySpan<uint> gpr = [frame.Eax, frame.Ecx, frame.Edx, frame.Ebx, frame.Esp, frame.Ebp, frame.Esi, frame.Edi];
-        for (int i = 0; i < 8; i++)
-            guest->Gpr[i] = gpr[i];
-        guest->Rip = frame.Eip;
-        guest->Rflags = ToRealFlags(frame.Eflags);
-        Reload(ref guest->Es, (ushort)frame.Es);
-        ReloadCode(ref guest->Cs, (ushort)frame.Cs);
-        Reload(ref guest->Ss, (ushort)frame.Ss);
-        Reload(ref guest->Ds, (ushort)frame.Ds);
-        Reload(ref guest->Fs, (ushort)frame.Fs);
-        Reload(ref guest->Gs, (ushort)frame.Gs);
+        ulong* gpr = guest->Gpr;
+        gpr[0] = frame->Eax;
+        gpr[1] = frame->Ecx;
+        gpr[2] = frame->Edx;
+        gpr[3] = frame->Ebx;
+        gpr[4] = frame->Esp;
+        gpr[5] = frame->Ebp;
+        gpr[6] = frame->Esi;
+        gpr[7] = frame->Edi;
+        guest->Rip = frame->Eip;
+        guest->Rflags = ToRealFlags(frame->Eflags);
+        Reload(ref guest->Es, (ushort)frame->Es);
+        ReloadCode(ref guest->Cs, (ushort)frame->Cs);
+        Reload(ref guest->Ss, (ushort)frame->Ss);
+        Reload(ref guest->Ds, (ushort)frame->Ds);
+        Reload(ref guest->Fs, (ushort)frame->Fs);
+        Reload(ref guest->Gs, (ushort)frame->Gs);
     }
 
     /// <summary>Takes them from a processor that is in virtual-8086 mode itself.</summary>
@@ -76,24 +84,26 @@ internal static unsafe class Vm86State
     }
 
     /// <summary>Writes a representable state into the frame from which the monitor returns; vector and error code are left alone.</summary>
-    public static void Store(CpuState* guest, ref MonitorFrame frame)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(CpuState* guest, MonitorFrame* frame)
     {
-        frame.Eax = (uint)guest->Gpr[0];
-        frame.Ecx = (uint)guest->Gpr[1];
-        frame.Edx = (uint)guest->Gpr[2];
-        frame.Ebx = (uint)guest->Gpr[3];
-        frame.Esp = (uint)guest->Gpr[4];
-        frame.Ebp = (uint)guest->Gpr[5];
-        frame.Esi = (uint)guest->Gpr[6];
-        frame.Edi = (uint)guest->Gpr[7];
-        frame.Eip = (uint)guest->Rip;
-        frame.Eflags = ToVm86Flags((uint)guest->Rflags);
-        frame.Es = guest->Es.Selector;
-        frame.Cs = guest->Cs.Selector;
-        frame.Ss = guest->Ss.Selector;
-        frame.Ds = guest->Ds.Selector;
-        frame.Fs = guest->Fs.Selector;
-        frame.Gs = guest->Gs.Selector;
+        ulong* gpr = guest->Gpr;
+        frame->Eax = (uint)gpr[0];
+        frame->Ecx = (uint)gpr[1];
+        frame->Edx = (uint)gpr[2];
+        frame->Ebx = (uint)gpr[3];
+        frame->Esp = (uint)gpr[4];
+        frame->Ebp = (uint)gpr[5];
+        frame->Esi = (uint)gpr[6];
+        frame->Edi = (uint)gpr[7];
+        frame->Eip = (uint)guest->Rip;
+        frame->Eflags = ToVm86Flags((uint)guest->Rflags);
+        frame->Es = guest->Es.Selector;
+        frame->Cs = guest->Cs.Selector;
+        frame->Ss = guest->Ss.Selector;
+        frame->Ds = guest->Ds.Selector;
+        frame->Fs = guest->Fs.Selector;
+        frame->Gs = guest->Gs.Selector;
     }
 
     /// <summary>

@@ -48,8 +48,12 @@ internal sealed unsafe class GuestRanges
     /// <summary>To be called before the processor runs.</summary>
     public void Apply()
     {
-        if (_changed.Count == 0)
-            return;
+        if (_changed.Count != 0)
+            ApplyChanges();
+    }
+
+    private void ApplyChanges()
+    {
         foreach (var (start, end) in _changed)
             Apply(start, end);
         _changed.Clear();

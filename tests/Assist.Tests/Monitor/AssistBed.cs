@@ -18,8 +18,10 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
 
     private readonly byte* _ram = (byte*)NativeMemory.AlignedAlloc(RamSize + PrivateSize, 4096);
     private readonly Queue<byte> _interrupts = new();
+    private readonly bool _counts;
 
-    public AssistBed(AssistStrength strength = AssistStrength.Vm86, CpuModel? model = null, IReadOnlySet<Code>? refused = null, bool trapsKeyQuestions = false)
+    /// <param name="storesUnseen">The processor stands for a real one: it does not count, and the assist answers while it stands in its OUT.</param>
+    public AssistBed(AssistStrength strength = AssistStrength.Vm86, CpuModel? model = null, IReadOnlySet<Code>? refused = null, bool trapsKeyQuestions = false, bool storesUnseen = false)
     {
         NativeMemory.Clear(_ram, RamSize + PrivateSize);
         Memory = new PhysicalMemory();
@@ -34,7 +36,9 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
             Model = model,
             Refused = refused ?? AssistOptions.RefusedByDefault,
             TrapsKeyQuestions = trapsKeyQuestions,
+            StoresUnseen = storesUnseen,
         });
+        _counts = !storesUnseen;
         Assist.Attach(this);
         PowerOn(model);
     }
@@ -51,7 +55,10 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
 
     public CpuState* State => Cpu.State;
 
-    public ulong Instructions => Cpu.InstructionCount;
+    public ulong Instructions => _counts ? Cpu.InstructionCount : 0;
+
+    /// <summary>Calls of the monitor that were answered while the processor stood in its OUT.</summary>
+    public int AnsweredAtOnce { get; private set; }
 
     /// <summary>The guest as it sees itself.</summary>
     public CpuState* Guest => Assist.View();
@@ -59,6 +66,9 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
     public List<(ushort Port, uint Value)> Writes { get; } = [];
 
     public Action<ushort, uint>? OnWrite { get; set; }
+
+    /// <summary>Called when the program asks for a key.</summary>
+    public Action? OnWaits { get; set; }
 
     /// <summary>Times that the processor executed something in real mode.</summary>
     public int RealModeRuns { get; private set; }
@@ -129,10 +139,10 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
     /// <summary>Runs to a HLT with nothing pending, or another end.</summary>
     public AssistStep Run(ulong budget = 100_000)
     {
-        ulong end = Instructions + Assist.Instructions + budget;
+        ulong end = Cpu.InstructionCount + Assist.Instructions + budget;
         while (true)
         {
-            ulong now = Instructions + Assist.Instructions;
+            ulong now = Cpu.InstructionCount + Assist.Instructions;
             if (now >= end)
                 return AssistStep.Budget;
             if (Turn(end - now) is { } step)
@@ -179,12 +189,17 @@ public sealed unsafe class AssistBed : ICpuDoor, IVcpuState, IDisposable
     {
         if (port == MonitorLayout.Port && size == 1 && Assist.TryCall((byte)value))
         {
-            Cpu.RequestStop(StopReason.AssistCall);
+            if (Assist.TryAnswer())
+                AnsweredAtOnce++;
+            else
+                Cpu.RequestStop(StopReason.AssistCall);
             return;
         }
         Writes.Add((port, value));
         OnWrite?.Invoke(port, value);
     }
+
+    public void ProgramWaits() => OnWaits?.Invoke();
 
     public ulong ReadMmio(ulong address, int size) => ulong.MaxValue;
 

@@ -46,9 +46,9 @@ public sealed unsafe class StrengthsAgreeTests
             if (!ended)
                 continue;
             conclusive++;
-            foreach (var strength in new[] { AssistStrength.Vm86, AssistStrength.Full })
+            foreach (var (strength, storesUnseen) in new[] { (AssistStrength.Vm86, false), (AssistStrength.Vm86, true), (AssistStrength.Full, false) })
             {
-                var (_, actual, ram, traps) = Execute(strength, program);
+                var (_, actual, ram, traps) = Execute(strength, program, storesUnseen);
                 Assert.True(expected == actual, $"program {program} under {strength} ({traps}):\nnative {expected}\nassist {actual}");
                 int difference = memory.AsSpan().CommonPrefixLength(ram);
                 Assert.True(difference == memory.Length, $"program {program} under {strength}: memory differs at {difference:X}h");
@@ -57,9 +57,9 @@ public sealed unsafe class StrengthsAgreeTests
         Assert.True(conclusive >= 6, $"{conclusive} of 8 programs came to an end");
     }
 
-    private static (bool Ended, string State, byte[] Memory, string Traps) Execute(AssistStrength strength, int seed)
+    private static (bool Ended, string State, byte[] Memory, string Traps) Execute(AssistStrength strength, int seed, bool storesUnseen = false)
     {
-        using var bed = new AssistBed(strength);
+        using var bed = new AssistBed(strength, storesUnseen: storesUnseen);
         var random = new Random(seed);
         SetUp(bed, random);
         bed.OnWrite = (port, value) =>

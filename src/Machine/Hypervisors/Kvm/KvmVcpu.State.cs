@@ -4,8 +4,8 @@ using Farm.Machine.Hypervisors.Kvm.Native;
 
 namespace Farm.Machine.Hypervisors.Kvm;
 
-// Registers: fetched when someone looks, written back when they changed. General registers come with each exit in the shared page; system
-// registers and events do where the run loop needs them, else they cost a call, as FPU, MSRs and debug registers do.
+// Registers: fetched when someone looks, written back when they changed. General and system registers and events come with each exit in the
+// shared page where the run loop needs them, else they cost a call, as FPU, MSRs and debug registers do.
 internal sealed unsafe partial class KvmVcpu
 {
     private const uint TimeStamp = 0x10;
@@ -113,6 +113,8 @@ internal sealed unsafe partial class KvmVcpu
     private void Know(ulong registers)
     {
         registers &= ~_known;
+        if ((registers & KvmConstants.SyncRegs) != 0)
+            _file.Call(KvmIoctl.GetRegs, &_run->Sync.Regs, "KVM_GET_REGS");
         if ((registers & KvmConstants.SyncSregs) != 0)
             _file.Call(KvmIoctl.GetSregs, &_run->Sync.Sregs, "KVM_GET_SREGS");
         if ((registers & KvmConstants.SyncEvents) != 0)
@@ -208,8 +210,6 @@ internal sealed unsafe partial class KvmVcpu
     /// <summary>Hands what was changed in <see cref="State"/> to the kernel; true when there was something.</summary>
     private bool WriteBack()
     {
-        if (!_fetched)
-            return false;
         CpuState* state = _state, old = _state + 1;
         _halted = state->Activity == Activity.Halted;
         if (new ReadOnlySpan<byte>(state, sizeof(CpuState)).SequenceEqual(new ReadOnlySpan<byte>(old, sizeof(CpuState))))
@@ -239,6 +239,7 @@ internal sealed unsafe partial class KvmVcpu
             _run->Sync.Regs.R8To15[i] = gpr[8 + i];
         regs.Rip = state->Rip;
         regs.Rflags = state->Rflags;
+        _run->IfFlag = (state->Rflags & Eflags.IF) != 0 ? (byte)1 : (byte)0;
         ref var sregs = ref _run->Sync.Sregs;
         sregs.Es = ToKvm(state->Es);
         sregs.Cs = ToKvm(state->Cs);

@@ -77,22 +77,22 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         if (_freshTimer)
             AllowProgress();
         _freshTimer = false;
-        // What comes with each exit costs at each exit: on SVM all of it a third of the exit.
-        _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : KvmConstants.SyncRegs;
+        // What comes with each exit costs at each exit: on SVM all of it a third of the exit, the general registers alone a twentieth.
+        _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : 0;
         while (true)
         {
             _slots.Apply();
-            bool changed = WriteBack();
+            bool changed = _fetched && WriteBack();
             if (_halted)
             {
-                if (!_nmi && !(InterruptLine && (_run->Sync.Regs.Rflags & Eflags.IF) != 0))
+                if (!_nmi && !(InterruptLine && _run->IfFlag != 0))
                     return new(VcpuExitReason.Halted);
                 _halted = false;
             }
             _nmi = false;
             OfferInterrupt();
             _run->Cr8 = _cr8 = (ulong)_door.TaskPriority >> 4;
-            int result = _file.Try(KvmIoctl.Run);
+            int result = _file.Run();
             Entered();
             if (result == -LibC.EINTR || result == -LibC.EAGAIN)
             {
@@ -106,7 +106,9 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             }
             if (result < 0)
                 throw new HostException($"KVM: KVM_RUN failed: {KvmFile.Describe(-result)}{(changed ? " (after a change of its registers)" : "")}.");
-            if (Handle() is { } exit)
+            if (_run->ExitReason == KvmExit.Io)
+                HandlePort();
+            else if (HandleOther() is { } exit)
                 return exit;
             if (_stop is { } stop)
                 return new(stop);
@@ -123,7 +125,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     {
         get
         {
-            Know(KvmConstants.SyncSregs);
+            Know(KvmConstants.SyncRegs | KvmConstants.SyncSregs);
             return new(_run->Sync.Sregs.Cs.Selector, _run->Sync.Regs.Rip, _run->Sync.Sregs.Cs.Base + _run->Sync.Regs.Rip);
         }
     }
@@ -214,13 +216,10 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _run->RequestInterruptWindow = InterruptLine ? (byte)1 : (byte)0;
     }
 
-    private VcpuExit? Handle()
+    private VcpuExit? HandleOther()
     {
         switch (_run->ExitReason)
         {
-            case KvmExit.Io:
-                HandlePort();
-                return null;
             case KvmExit.Mmio:
                 HandleMmio();
                 return null;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Tmds.Linux;
 
 namespace Farm.Machine.Hypervisors.Kvm.Native;
@@ -7,6 +8,9 @@ internal abstract unsafe class KvmFile : IDisposable
 {
     /// <summary>The plain call: the result, or minus errno.</summary>
     public abstract int Try(uint request, void* argument);
+
+    /// <summary>KVM_RUN, which is called more often than all others together.</summary>
+    public virtual int Run() => Try(KvmIoctl.Run);
 
     /// <summary>The file of a descriptor that a call on this one gave.</summary>
     public abstract KvmFile Of(int descriptor);
@@ -43,7 +47,7 @@ internal abstract unsafe class KvmFile : IDisposable
 }
 
 /// <summary>The kernel's own.</summary>
-internal sealed unsafe class KernelFile(int descriptor) : KvmFile
+internal sealed unsafe partial class KernelFile(int descriptor) : KvmFile
 {
     private int _descriptor = descriptor;
 
@@ -52,6 +56,16 @@ internal sealed unsafe class KernelFile(int descriptor) : KvmFile
         int result = LibC.ioctl(_descriptor, unchecked((int)request), argument);
         return result < 0 ? -LibC.errno : result;
     }
+
+    /// <summary>
+    /// To have errno kept costs as much as the rest of the call. A call that failed fails again, and then errno is kept: what ended it (a kick,
+    /// an error) is still there, or the guest just runs.
+    /// </summary>
+    public override int Run() => ControlDevice(_descriptor, KvmIoctl.Run, 0) is >= 0 and var result ? result : base.Run();
+
+    [LibraryImport("libc.so.6", EntryPoint = "ioctl")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int ControlDevice(int descriptor, nuint request, nint argument);
 
     public override KvmFile Of(int descriptor) => new KernelFile(descriptor);
 
