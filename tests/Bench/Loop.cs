@@ -34,6 +34,7 @@ internal sealed record Loop(string Name, int Bits, Action<Assembler> Setup, Acti
         new("multiply", 32, Nothing, Multiply, 9),
         new("string", 32, Nothing, String32, 4 + 1024 + 1024),
         new("fpu", 32, Floats, Fpu, 12),
+        new("fault", 32, Handler, static a => a.ud2(), 3),
     ];
 
     /// <summary>A 1.44M floppy image.</summary>
@@ -245,6 +246,26 @@ internal sealed record Loop(string Name, int Bits, Action<Assembler> Setup, Acti
         a.rep.movsd();
         a.mov(ecx, 1024);
         a.rep.stosd();
+    }
+
+    /// <summary>Of #UD, which goes on behind the UD2.</summary>
+    private static void Handler(Assembler a)
+    {
+        const int gate = Buffer + (6 * 8), register = Buffer + 0x1000;
+        var over = a.CreateLabel();
+        a.call(over);
+        a.add(__dword_ptr[esp], 2);
+        a.iretd();
+        a.Label(ref over);
+        a.pop(eax);
+        a.movzx(ecx, ax);
+        a.or(ecx, 8 << 16);
+        a.mov(__dword_ptr[gate], ecx);
+        a.mov(ax, unchecked((short)0x8E00));
+        a.mov(__dword_ptr[gate + 4], eax);
+        a.mov(__word_ptr[register], 0x7FF);
+        a.mov(__dword_ptr[register + 2], Buffer);
+        a.lidt(__fword_ptr[register]);
     }
 
     private static void Floats(Assembler a)
