@@ -4,7 +4,7 @@
 # tests/Backends.Tests and src/Cli in Release (with gcc), for guests tests/EndToEnd. Logs, screens and reports: .farm/test-logs/kvm.
 #   FARM_KVM_TIMEOUT  limit of the whole in seconds of processor time (900; guests 10000): a busy machine takes longer, not more
 #   FARM_KVM_TESTS    arguments for Backends.Tests, such as -method '*A20*'; none: no tests
-#   FARM_KVM_BOOTS    strengths to boot FreeDOS under (vm86 native)
+#   FARM_KVM_BOOTS    strengths to boot FreeDOS under, with a number of processors if several (vm86 native native:2)
 #   FARM_KVM_GUESTS   guests to run on soft here and on KVM there, with their screens compared at each step, such as
 #                     "grub2:disk:vm86 freedos:install:native"
 #   FARM_KVM_DIVERGE  guests to run on soft and on KVM there under farm diverge, which must find no difference, such as
@@ -36,7 +36,7 @@ if [ -n "$guests" ]; then
 fi
 
 cat >"$out/inside" <<SH
-guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmIdleTimeTests -class Farm.Backends.Tests.KvmDivergenceTests}" PATH='$PATH'
+guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native native:2}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmIdleTimeTests -class Farm.Backends.Tests.KvmDivergenceTests -class Farm.Backends.Tests.KvmLocalApicTests -class Farm.Backends.Tests.KvmLocalApicBackendTests -class Farm.Backends.Tests.KvmAtOnceTests}" PATH='$PATH'
 SH
 cat >>"$out/inside" <<'SH'
 [ -z "$patience" ] || export FARM_TEST_PATIENCE=$patience
@@ -60,26 +60,29 @@ if [ "$tests" != none ]; then
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
     echo "   Backends.Tests on KVM: ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped"
 fi
-for assist in $boots; do
+for boot in $boots; do
+    assist=${boot%:*} cpus=1 cpu=pentium firmware=bochs
+    # several processors need a local APIC
+    [ "$boot" = "$assist" ] || cpus=${boot#*:} cpu=p3 firmware=seabios
     if [ -z "$freedos" ]; then
         skipped=$((skipped + 1))
-        echo "   FreeDOS on kvm ($assist): skipped, freedos-722.img is not there"
+        echo "   FreeDOS on kvm ($boot): skipped, freedos-722.img is not there"
         continue
     fi
     start=$(date +%s)
-    if $root/src/Cli/bin/Release/net10.0/native/farm boot --backend kvm --assist $assist --cpu pentium --memory 16 --floppy $freedos --order a \
+    if $root/src/Cli/bin/Release/net10.0/native/farm boot --backend kvm --assist $assist --cpu $cpu --cpus $cpus --firmware $firmware --memory 16 --floppy $freedos --order a \
         --expect 'Welcome to FreeDOS' --expect 'A:.>' --type 'ver\n' --expect 'FreeCom version' --timeout 200 \
-        --screen-text freedos-$assist.txt --report freedos-$assist.json >freedos-$assist.log 2>&1; then
+        --screen-text freedos-${boot/:/-}.txt --report freedos-${boot/:/-}.json >freedos-${boot/:/-}.log 2>&1; then
         passed=$((passed + 1))
-        echo "   FreeDOS on kvm ($assist): passed in $(($(date +%s) - start)) s"
+        echo "   FreeDOS on kvm ($boot): passed in $(($(date +%s) - start)) s"
     else
         code=$?
         failed=$((failed + 1))
-        echo "   FreeDOS on kvm ($assist): FAILED with code $code"
-        tail -n 25 freedos-$assist.log
-        grep -v '^ *$' freedos-$assist.txt 2>/dev/null
+        echo "   FreeDOS on kvm ($boot): FAILED with code $code"
+        tail -n 25 freedos-${boot/:/-}.log
+        grep -v '^ *$' freedos-${boot/:/-}.txt 2>/dev/null
     fi
-    tr -d ' \n' <freedos-$assist.json 2>/dev/null | grep -oE '"(hostSeconds|assistTrapsTotal|clockMode)":[^,]*|"(exits|assistTraps|phases)":[{[][^]}]*[]}]' | sed 's/^/      /'
+    tr -d ' \n' <freedos-${boot/:/-}.json 2>/dev/null | grep -oE '"(hostSeconds|assistTrapsTotal|clockMode)":[^,]*|"(exits|assistTraps|phases)":[{[][^]}]*[]}]' | sed 's/^/      /'
 done
 for guest in $guests; do
     FARM_MEDIA=$media FARM_TEST_BACKEND=kvm FARM_TEST_GUESTS=$guest FARM_TEST_RESULTS=/tmp/out/guests FARM_SOFT_RESULTS=/tmp/out/soft \

@@ -35,6 +35,7 @@ internal sealed class InterruptControllers
         if (own is not null)
         {
             Bus.Elsewhere = own.Send;
+            Bus.Redirected = own.Redirect;
             own.Ended = Bus.BroadcastEoi;
         }
         else if (apics)

@@ -78,7 +78,8 @@ public static class MachineBuilder
         var loader = LoaderImage.Build(firmware, new AssistImage(monitor.Blob, MonitorImage.EntryOffset), strength);
         var layout = new MemoryMap((ulong)options.MemoryMiB << 20, firmware.Bios.Image.Length);
         bool native = options.Assist == AssistStrength.Native;
-        bool ownApics = native && hypervisor.Capabilities.OwnLocalApics && model.Has(CpuFeatures.Apic);
+        var capabilities = hypervisor.Capabilities;
+        bool ownApics = native && capabilities.OwnLocalApics && (options.Vcpus > 1 || capabilities.OwnLocalApicForOne) && model.Has(CpuFeatures.Apic);
         var partition = Own(hypervisor.CreatePartition(new PartitionOptions(options.Vcpus, native, model, ownApics)));
         var memory = Own(new PcMemory(partition.Memory, layout, firmware.Bios.Image.Span, loader.Image.Span));
 
@@ -131,7 +132,7 @@ public static class MachineBuilder
 
         // SMI# goes to the bootstrap processor, the only one whose SMBASE the BIOSes move.
         doors[0].SystemManagement = active => bridge.SystemManagement = active;
-        if (hypervisor.Capabilities.SystemManagement && options.SystemManagement)
+        if (capabilities.SystemManagement && options.SystemManagement)
             system.SmiRequested = () => pins[0].Execution?.RaiseSmi();
         pci.Add(0, 0, bridge);
         pci.Add(1, 0, piix3);
@@ -190,7 +191,7 @@ public static class MachineBuilder
         foreach (var device in portDevices)
             ports.Map(device);
         mmio.Map(vga.Name, vga, VgaDevice.WindowBase, VgaDevice.WindowSize);
-        if (hypervisor.Capabilities.StoresUnseen)
+        if (capabilities.StoresUnseen)
             vga.MapWindow = memory.ShowVideo;
         mmio.Map(hpet.Name, hpet, HpetTimerBlock.DefaultBase, HpetTimerBlock.Length);
         if (interrupts.IoApic is { } ioApic)
@@ -213,9 +214,9 @@ public static class MachineBuilder
                 Strength = options.Assist,
                 Model = model,
                 Processor = processor,
-                TrapsTableReads = hypervisor.Capabilities.Umip,
-                StoresUnseen = hypervisor.Capabilities.StoresUnseen,
-                TrapsKeyQuestions = skipsIdle && !hypervisor.Capabilities.VirtualTime,
+                TrapsTableReads = capabilities.Umip,
+                StoresUnseen = capabilities.StoresUnseen,
+                TrapsKeyQuestions = skipsIdle && !capabilities.VirtualTime,
                 Refused = options.Refuse.Count == 0 ? AssistOptions.RefusedByDefault : new HashSet<Code>([.. AssistOptions.RefusedByDefault, .. options.Refuse.Select(ParseCode)]),
             },
             hypervisor))], ownApics));
@@ -232,7 +233,7 @@ public static class MachineBuilder
             Doors = doors,
             Vcpu = vcpus[0],
             Processors = processors,
-            Time = hypervisor.Capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter, skipsIdle),
+            Time = capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter, skipsIdle),
             System = system,
             SystemPorts = systemPorts,
             Interrupts = interrupts,

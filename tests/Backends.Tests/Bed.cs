@@ -7,13 +7,13 @@ using Iced.Intel;
 namespace Farm.Backends.Tests;
 
 /// <summary>
-/// The smallest machine around a backend: 4 MiB of RAM, one processor, a door that notes what passes it, and (under vm86 and full) the
-/// assist by turns with the processor. Guest code lies at 1000:0000, its stack ends at 0:8000.
+/// The smallest machine around a backend: 4 MiB of RAM, one processor (or several at once, see Bed.Processors.cs), a door that notes what
+/// passes it, and (under vm86 and full) the assist by turns with the processor. Guest code lies at 1000:0000, its stack ends at 0:8000.
 /// </summary>
-public sealed unsafe class Bed : ICpuDoor, IDisposable
+public sealed unsafe partial class Bed : ICpuDoor, IDisposable
 {
     public const uint CodeAt = 0x10000;
-    public const ulong RomAt = 0xE0000, MmioAt = 0xA0000, HoleAt = 0x400000, LoggedAt = 0x800000;
+    public const ulong RomAt = 0xE0000, MmioAt = 0xA0000, HoleAt = 0x400000, LoggedAt = 0x800000, TopAt = 0xFFFFF000;
     private const int RamSize = 4 << 20, PrivateSize = 0x80000, LoggedSize = 64 * 4096, Total = RamSize + PrivateSize + 4096 + LoggedSize;
 
     private readonly byte* _block = (byte*)NativeMemory.AlignedAlloc(Total, 4096);
@@ -22,17 +22,20 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     private readonly IPartition _partition;
 
     /// <param name="localApics">With the backend's own local APICs.</param>
-    public Bed(IHypervisor hypervisor, AssistStrength strength = AssistStrength.Native, bool localApics = false)
+    /// <param name="processors">Several need those.</param>
+    public Bed(IHypervisor hypervisor, AssistStrength strength = AssistStrength.Native, bool localApics = false, int processors = 1)
     {
         NativeMemory.Clear(_block, Total);
         Hypervisor = hypervisor;
-        _partition = hypervisor.CreatePartition(new PartitionOptions(1, strength == AssistStrength.Native, CpuModel.P3, localApics));
+        _partition = hypervisor.CreatePartition(new PartitionOptions(processors, strength == AssistStrength.Native, CpuModel.P3, localApics));
         Memory.Map(0, RamSize, _block, PageKind.Readable | PageKind.Writable);
         Memory.Map(MmioAt, 0x20000, null, PageKind.Mmio);
         Memory.Map(RomAt, 4096, _block + RamSize + PrivateSize, PageKind.Readable);
+        Memory.Map(TopAt, 4096, _block + RamSize + PrivateSize, PageKind.Readable);
         Memory.Map(MonitorLayout.Base, PrivateSize, _block + RamSize, PageKind.Readable | PageKind.Writable);
         Memory.Map(LoggedAt, LoggedSize, _block + Total - LoggedSize, PageKind.Readable | PageKind.Writable | PageKind.Logged);
         Vcpu = _partition.BindVcpu(0, this);
+        Others = BindOthers(processors - 1);
         if (strength == AssistStrength.Native)
         {
             EnterReal(0x1000, 0);
@@ -82,7 +85,7 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
 
     public Action<ushort, uint>? OnWrite { get; set; }
 
-    /// <summary>The bytes behind guest-physical <see cref="RomAt"/>.</summary>
+    /// <summary>The bytes behind guest-physical <see cref="RomAt"/>, and behind <see cref="TopAt"/>, where a processor starts.</summary>
     public Span<byte> Rom => new(_block + RamSize + PrivateSize, 4096);
 
     public byte* Ram => _block;
@@ -119,6 +122,9 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
         assembler.Assemble(new StreamCodeWriter(stream), ip);
         Memory.Write(at, stream.ToArray());
     }
+
+    /// <summary>Maps the last page below <see cref="MmioAt"/>, or takes it away.</summary>
+    public void ShowEndOfRam(bool shown) => Memory.Map(MmioAt - 4096, 4096, shown ? _block + MmioAt - 4096 : null, PageKind.Readable | PageKind.Writable);
 
     /// <summary>A real-mode interrupt handler, at 1000:0100.</summary>
     public void Handler(byte vector, Action<Assembler> emit, bool halt = false)
@@ -160,7 +166,9 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     public bool TakesKicks { get; set; }
 
     /// <summary>Runs to an exit that is the test's business; at most a minute. A processor that rests in HLT within its run has halted.</summary>
-    public VcpuExitReason Run()
+    public VcpuExitReason Run() => Others.Count == 0 ? RunFirst() : RunAll();
+
+    private VcpuExitReason RunFirst()
     {
         ulong left = 1_000_000;
         // A processor with a local APIC of its own rests in HLT until it is asked.
@@ -248,6 +256,8 @@ public sealed unsafe class Bed : ICpuDoor, IDisposable
     public void Dispose()
     {
         _assist?.Dispose();
+        foreach (var other in Others)
+            other.Dispose();
         Vcpu.Dispose();
         _partition.Dispose();
         NativeMemory.AlignedFree(_block);

@@ -17,6 +17,7 @@ public sealed class KvmLayoutTests
         Assert.Equal(
             (32, 16, 16, 24, 8, 40, 104, 2352),
             (Unsafe.SizeOf<KvmUserspaceMemoryRegion>(), Unsafe.SizeOf<KvmDirtyLog>(), Unsafe.SizeOf<KvmCoalescedMmioZone>(), Unsafe.SizeOf<KvmCoalescedMmio>(), Unsafe.SizeOf<KvmCoalescedMmioRing>(), Unsafe.SizeOf<KvmCpuidEntry2>(), Unsafe.SizeOf<KvmEnableCap>(), Unsafe.SizeOf<KvmRun>()));
+        Assert.Equal((32, 48), (Unsafe.SizeOf<KvmMsi>(), Unsafe.SizeOf<KvmIrqRoutingEntry>()));
     }
 
     [Fact]
@@ -26,6 +27,7 @@ public sealed class KvmLayoutTests
         Assert.Equal((12, 16, 20), (Offset<KvmVcpuEvents>(nameof(KvmVcpuEvents.NmiInjected)), Offset<KvmVcpuEvents>(nameof(KvmVcpuEvents.SipiVector)), Offset<KvmVcpuEvents>(nameof(KvmVcpuEvents.Flags))));
         Assert.Equal((8, 40, 48), (Offset<KvmRun>(nameof(KvmRun.ExitReason)), Offset<KvmRun>(nameof(KvmRun.IoDataOffset)), Offset<KvmRun>(nameof(KvmRun.MmioLength))));
         Assert.Equal((48, 288, 304), (Offset<KvmRun>(nameof(KvmRun.InstructionSize)), Offset<KvmRun>(nameof(KvmRun.ValidRegs)), Offset<KvmRun>(nameof(KvmRun.Sync))));
+        Assert.Equal((32, 16, 24), (Offset<KvmRun>(nameof(KvmRun.EoiVector)), Offset<KvmIrqRoutingEntry>(nameof(KvmIrqRoutingEntry.AddressLow)), Offset<KvmIrqRoutingEntry>(nameof(KvmIrqRoutingEntry.Data))));
     }
 
     private static int Offset<T>(string field) => (int)Marshal.OffsetOf<T>(field);

@@ -45,10 +45,13 @@ internal sealed unsafe class GuestRanges
         memory.Remapped += (address, length) => NoteChange(address, address + length);
     }
 
+    /// <summary><see cref="Apply()"/> has something to do: for a moment memory will be missing.</summary>
+    public bool Changed => _changed.Count != 0;
+
     /// <summary>To be called before the processor runs.</summary>
     public void Apply()
     {
-        if (_changed.Count != 0)
+        if (Changed)
             ApplyChanges();
     }
 

@@ -27,6 +27,11 @@ public sealed record HypervisorCapabilities
     /// <summary>Its processors can bring local APICs of their own (the kernel's, the platform's), see <see cref="PartitionOptions.LocalApics"/>; else the machine's are used.</summary>
     public bool OwnLocalApics { get; init; }
 
+    /// <summary>
+    /// They suit a single processor too. Else that has the machine's: with them no idle time is skipped (<see cref="IVcpu.TimeStampRate"/>).
+    /// </summary>
+    public bool OwnLocalApicForOne { get; init; }
+
     /// <summary>What its emulation fails at the assist cannot execute either: both are the same interpreter.</summary>
     public bool EmulatesLikeAssist { get; init; }
 
@@ -87,10 +92,21 @@ public interface ILocalApics
     /// <summary>Delivers an IOAPIC's message; false: nobody accepts it. Any thread.</summary>
     bool Send(ApicMessage message);
 
+    /// <summary>
+    /// What an input of the IOAPIC sends as a level-triggered interrupt, masked or not; null: nothing that has an end. For a backend that tells
+    /// only of ends that it was asked for; whoever touches the machine calls it.
+    /// </summary>
+    void Redirect(int input, ApicMessage? message)
+    {
+    }
+
     /// <summary>Called when a level-triggered interrupt is ended, with its vector; on the processor's thread.</summary>
     Action<byte>? Ended { get; set; }
 
-    /// <summary>Called when INIT reaches the bootstrap processor, which the machine restarts; on the thread of the processor that sent it.</summary>
+    /// <summary>
+    /// Called when INIT reaches the bootstrap processor, which the machine restarts; on the thread of the processor that sent it. Never by a
+    /// backend that restarts it itself, at FFFFFFF0h.
+    /// </summary>
     Action? InitRequested { get; set; }
 }
 

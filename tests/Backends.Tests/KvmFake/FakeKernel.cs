@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Farm.Machine.Hypervisors.Kvm.Native;
 using Tmds.Linux;
@@ -8,25 +9,29 @@ namespace Farm.Backends.Tests.KvmFake;
 internal unsafe delegate int Entry(KvmRun* run, FakeKernel kernel);
 
 /// <summary>
-/// A kernel whose KVM a test can break: what every call answers, and what each KVM_RUN does, in order. It runs no guest. When the
-/// entries are used up the processor shuts down (triple fault).
+/// A kernel whose KVM a test can break: what every call answers, and what each KVM_RUN of a processor does, in order. It runs no guest. When
+/// the entries are used up the processor shuts down (triple fault).
 /// </summary>
 internal sealed unsafe class FakeKernel : KvmHost, IDisposable
 {
-    private const int RunSize = 3 * 4096;
+    private const int RunSize = 3 * 4096, Most = 2, FirstProcessor = 100;
 
-    private readonly Queue<Entry> _entries = new();
+    /// <summary>Bit of immediate_exit with which the backend enters without executing anything.</summary>
+    private const byte Completing = 4;
+
+    private readonly ConcurrentQueue<Entry>[] _entries = [.. Enumerable.Range(0, Most).Select(static _ => new ConcurrentQueue<Entry>())];
     private readonly Dictionary<uint, KvmUserspaceMemoryRegion> _slots = [];
-    private readonly void* _page = NativeMemory.AlignedAlloc(RunSize, 4096);
+    private readonly byte* _pages = (byte*)NativeMemory.AlignedAlloc(Most * RunSize, 4096);
 
     public FakeKernel()
     {
-        NativeMemory.Clear(_page, RunSize);
+        NativeMemory.Clear(_pages, Most * RunSize);
         foreach (var cap in Enum.GetValues<KvmCap>())
             Caps[cap] = 1;
         Caps[KvmCap.SyncRegs] = (int)KvmConstants.SyncAll;
         Caps[KvmCap.NrMemslots] = 509;
         Caps[KvmCap.CoalescedMmio] = RunSize / 4096 - 1;
+        Caps[KvmCap.MaxVcpus] = 1024;
     }
 
     /// <summary>KVM_CHECK_EXTENSION's answers; what is not here is 0.</summary>
@@ -59,12 +64,29 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
     /// <summary>KVM_VCPU_TSC_OFFSET; null: a kernel that does not know it.</summary>
     public ulong? TscOffset { get; set; }
 
-    public KvmEnableCap? Enabled { get; private set; }
+    public List<KvmEnableCap> Enabled { get; } = [];
+
+    /// <summary>What KVM_SIGNAL_MSI answers.</summary>
+    public int Accepts { get; set; } = 1;
+
+    /// <summary>Messages given to KVM_SIGNAL_MSI.</summary>
+    public List<KvmMsi> Messages { get; } = [];
+
+    /// <summary>Each table given to KVM_SET_GSI_ROUTING.</summary>
+    public List<KvmIrqRoutingEntry[]> Routes { get; } = [];
+
+    /// <summary>KVM_GET_MP_STATE and KVM_SET_MP_STATE, of whichever processor.</summary>
+    public KvmMpState Activity { get; set; }
+
+    public KvmVcpuEvents Events { get; private set; }
+
+    /// <summary>The calls of processors, in order, without the entries that execute something.</summary>
+    public List<(int Processor, uint Request)> Calls { get; } = [];
 
     /// <summary>Where writes are queued.</summary>
     public KvmCoalescedMmioZone? Zone { get; private set; }
 
-    public KvmCoalescedMmioRing* Ring => (KvmCoalescedMmioRing*)((byte*)_page + RunSize - 4096);
+    public KvmCoalescedMmioRing* Ring => (KvmCoalescedMmioRing*)(_pages + RunSize - 4096);
 
     /// <summary>Queues a write as the kernel does; the ring must have room.</summary>
     public void QueueWrite(ulong address, ulong value, uint length)
@@ -80,7 +102,13 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
 
     public FakeKernel Run(Entry entry)
     {
-        _entries.Enqueue(entry);
+        _entries[0].Enqueue(entry);
+        return this;
+    }
+
+    public FakeKernel RunOther(Entry entry)
+    {
+        _entries[1].Enqueue(entry);
         return this;
     }
 
@@ -106,16 +134,22 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
         return error == 0 ? Open() : null;
     }
 
-    public void Dispose() => NativeMemory.AlignedFree(_page);
+    public void Dispose() => NativeMemory.AlignedFree(_pages);
 
-    private Descriptor Open()
+    private Descriptor Open(int processor = -1)
     {
         OpenFiles++;
-        return new Descriptor(this);
+        return new Descriptor(this, processor);
     }
 
-    private int Call(uint request, void* argument)
+    private KvmRun* Page(int processor) => (KvmRun*)(_pages + (processor * RunSize));
+
+    private int Call(int processor, uint request, void* argument)
     {
+        if (request == KvmIoctl.Run)
+            return Enter(processor, Page(processor));
+        if (processor >= 0)
+            Calls.Add((processor, request));
         if (Failures.TryGetValue(request, out int errno))
             return -errno;
         switch (request)
@@ -130,7 +164,24 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
                 *(uint*)argument = 0;
                 return 0;
             case KvmIoctl.EnableCap:
-                Enabled = *(KvmEnableCap*)argument;
+                Enabled.Add(*(KvmEnableCap*)argument);
+                return 0;
+            case KvmIoctl.CreateVcpu:
+                return FirstProcessor + (int)argument;
+            case KvmIoctl.SignalMsi:
+                Messages.Add(*(KvmMsi*)argument);
+                return Accepts;
+            case KvmIoctl.SetGsiRouting:
+                Routes.Add(new Span<KvmIrqRoutingEntry>((byte*)argument + 8, *(int*)argument).ToArray());
+                return 0;
+            case KvmIoctl.GetMpState:
+                *(KvmMpState*)argument = Activity;
+                return 0;
+            case KvmIoctl.SetMpState:
+                Activity = *(KvmMpState*)argument;
+                return 0;
+            case KvmIoctl.SetVcpuEvents:
+                Events = *(KvmVcpuEvents*)argument;
                 return 0;
             case KvmIoctl.SetUserMemoryRegion:
                 var region = *(KvmUserspaceMemoryRegion*)argument;
@@ -158,12 +209,6 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
             case KvmIoctl.SetDeviceAttr:
                 TscOffset = *(ulong*)((KvmDeviceAttr*)argument)->Addr;
                 return 0;
-            case KvmIoctl.Run:
-                Entries++;
-                if (((KvmRun*)_page)->ImmediateExit != 0 && ((KvmRun*)_page)->ExitReason is KvmExit.Io or KvmExit.Mmio)
-                    return -LibC.EINTR; // an access is completed, and no more
-                ((KvmRun*)_page)->ExitReason = KvmExit.Shutdown;
-                return _entries.TryDequeue(out var entry) ? entry((KvmRun*)_page, this) : 0;
             default:
                 return 1;
         }
@@ -183,18 +228,33 @@ internal sealed unsafe class FakeKernel : KvmHost, IDisposable
         return 0;
     }
 
-    private sealed class Descriptor(FakeKernel kernel) : KvmFile
+    private int Enter(int processor, KvmRun* page)
+    {
+        if (Failures.TryGetValue(KvmIoctl.Run, out int errno))
+            return -errno;
+        if ((page->ImmediateExit & Completing) != 0)
+        {
+            // An access is completed, or the shared page brought up to date, and no more.
+            Calls.Add((processor, KvmIoctl.Run));
+            return -LibC.EINTR;
+        }
+        Entries++;
+        page->ExitReason = KvmExit.Shutdown;
+        return _entries[processor].TryDequeue(out var entry) ? entry(page, this) : 0;
+    }
+
+    private sealed class Descriptor(FakeKernel kernel, int processor) : KvmFile
     {
         private bool _closed;
 
-        public override int Try(uint request, void* argument) => _closed ? -LibC.EBADF : kernel.Call(request, argument);
+        public override int Try(uint request, void* argument) => _closed ? -LibC.EBADF : kernel.Call(processor, request, argument);
 
-        public override KvmFile Of(int descriptor) => kernel.Open();
+        public override KvmFile Of(int descriptor) => kernel.Open(descriptor >= FirstProcessor ? descriptor - FirstProcessor : -1);
 
         public override void* Map(nuint size, out int error)
         {
             error = 0;
-            return kernel._page;
+            return kernel.Page(processor);
         }
 
         public override void Unmap(void* pages, nuint size)

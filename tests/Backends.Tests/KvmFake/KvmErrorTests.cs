@@ -1,4 +1,6 @@
 using Farm.Assist.Cpu;
+using Farm.Assist.Monitor;
+using Farm.Machine;
 using Farm.Machine.Hypervisors;
 using Farm.Machine.Hypervisors.Kvm;
 using Farm.Machine.Hypervisors.Kvm.Native;
@@ -71,11 +73,14 @@ public sealed unsafe class KvmErrorTests
     [InlineData(KvmIoctl.RegisterCoalescedMmio, "KVM: KVM_REGISTER_COALESCED_MMIO failed: errno 12 (")]
     [InlineData(KvmIoctl.SetTssAddress, "KVM: KVM_SET_TSS_ADDR failed: errno 12 (")]
     [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE failed")]
-    public void A_call_that_fails_is_named_and_leaves_nothing_open(uint call, string words)
+    [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP failed", false)]
+    public void A_call_that_fails_is_named_and_leaves_nothing_open(uint call, string words, bool failureExits = true)
     {
         using var kernel = new FakeKernel();
+        if (!failureExits)
+            kernel.Caps.Remove(KvmCap.ExitOnEmulationFailure);
         kernel.Failures[call] = LibC.ENOMEM;
-        var error = Assert.Throws<HostException>(() => new KvmHypervisor(kernel).CreatePartition(Options));
+        var error = Assert.Throws<HostException>(() => new KvmHypervisor(kernel).CreatePartition(Options with { LocalApics = true }));
         Assert.Contains(words, error.Message, StringComparison.Ordinal);
         Assert.Equal(0, kernel.OpenFiles);
     }
@@ -113,6 +118,49 @@ public sealed unsafe class KvmErrorTests
         using var kernel = new FakeKernel();
         kernel.Failures[call] = LibC.ENOMEM;
         Assert.Contains(words, Assert.Throws<HostException>(() => new Bed(new KvmHypervisor(kernel)).Dispose()).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData((int)KvmCap.SplitIrqchip, "KVM_CAP_SPLIT_IRQCHIP,")]
+    [InlineData((int)KvmCap.SignalMsi, "KVM_CAP_SIGNAL_MSI,")]
+    [InlineData((int)KvmCap.IrqRouting, "KVM_CAP_IRQ_ROUTING,")]
+    [InlineData((int)KvmCap.MpState, "KVM_CAP_MP_STATE,")]
+    public void Several_processors_on_a_kernel_that_lacks_what_they_need(int cap, string name)
+    {
+        using var kernel = new FakeKernel();
+        kernel.Caps[(KvmCap)cap] = 0;
+        var kvm = new KvmHypervisor(kernel);
+        Assert.Null(kvm.Unavailable);
+        Assert.Equal((1, false), (kvm.Capabilities.MaxVcpus, kvm.Capabilities.OwnLocalApics));
+        string message = $"This kernel's KVM lacks {name} without which the kvm backend runs one vCPU; 2 were asked for. Use --backend soft for several.";
+        Assert.Equal(message, Assert.Throws<HostException>(() => kvm.CreatePartition(Options with { Vcpus = 2 })).Message);
+        Assert.Contains(name[..^1], Assert.Throws<HostException>(() => kvm.CreatePartition(Options with { LocalApics = true })).Message, StringComparison.Ordinal);
+        using var one = kvm.CreatePartition(Options);
+        Assert.Null(one.LocalApics);
+    }
+
+    [Theory]
+    [InlineData(4, 5, "The kvm backend runs at most 4 vCPUs here; 5 were asked for.")]
+    [InlineData(4096, 32, "The kvm backend runs at most 31 vCPUs here; 32 were asked for.")]
+    [InlineData(4096, 2, "The kvm backend runs 2 vCPUs with the kernel's local APICs only, under --assist native; use that, one vCPU, or --backend soft.")]
+    public void More_processors_than_there_can_be(int most, int asked, string message)
+    {
+        using var kernel = new FakeKernel();
+        kernel.Caps[KvmCap.MaxVcpus] = most;
+        var error = Assert.Throws<HostException>(() => new KvmHypervisor(kernel).CreatePartition(Options with { Vcpus = asked }));
+        Assert.Equal(message, error.Message);
+        Assert.Equal(0, kernel.OpenFiles);
+    }
+
+    [Theory]
+    [InlineData(AssistStrength.Vm86)]
+    [InlineData(AssistStrength.Full)]
+    public void Several_processors_beside_the_assist_are_refused_before_anything_runs(AssistStrength strength)
+    {
+        using var kernel = new FakeKernel();
+        var error = Assert.Throws<HostException>(() => MachineBuilder.Build(new MachineOptions { Vcpus = 2, Assist = strength }, new KvmHypervisor(kernel)));
+        Assert.Contains("under --assist native", error.Message, StringComparison.Ordinal);
+        Assert.Equal((0, 0), (kernel.Entries, kernel.OpenFiles));
     }
 
     private static PartitionOptions Options => new(1, true, CpuModel.P3);

@@ -261,6 +261,30 @@ public class ApicTests
     }
 
     [Fact]
+    public void Bus_is_told_what_the_IOAPICs_inputs_send_as_level_triggered_interrupts()
+    {
+        var told = new List<(int Input, ApicMessage? Message)>();
+        _bus.Redirected = (input, message) => told.Add((input, message));
+        Redirect(11, 0x1A052); // masked
+        IoWrite(0x10 + 23, 0x01000000);
+        Redirect(11, 0xA951);
+        Redirect(11, 0xAC00); // NMI has no end
+        Redirect(11, 0x52);
+        Assert.Equal(
+            [
+                (11, new ApicMessage(DeliveryMode.Fixed, 0x52, 0, Logical: false, Level: true)),
+                (11, new ApicMessage(DeliveryMode.Fixed, 0x52, 1, Logical: false, Level: true)),
+                (11, new ApicMessage(DeliveryMode.LowestPriority, 0x51, 1, Logical: true, Level: true)),
+                (11, null),
+                (11, null),
+            ],
+            told);
+        told.Clear();
+        _io.Reset();
+        Assert.Equal(Enumerable.Range(0, IoApic.Inputs).Select(static input => (input, (ApicMessage?)null)), told);
+    }
+
+    [Fact]
     public void IOAPIC_entry_names_its_processor()
     {
         IoWrite(0x10 + 2 * 4 + 1, 0x01000000);

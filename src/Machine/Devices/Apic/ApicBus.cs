@@ -14,6 +14,9 @@ public sealed class ApicBus
     /// <summary>Takes the messages of the IOAPICs where the local APICs are the backend's own; false: nobody accepted it.</summary>
     public Func<ApicMessage, bool>? Elsewhere { get; set; }
 
+    /// <summary>Told what an input of an IOAPIC sends as a level-triggered interrupt, masked or not, before it sends it; null: nothing.</summary>
+    public Action<int, ApicMessage?>? Redirected { get; set; }
+
     /// <summary>The 8259 pair's INTR: goes to LINT0 of every local APIC.</summary>
     public void SetExternalInterrupt(bool level)
     {

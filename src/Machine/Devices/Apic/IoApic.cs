@@ -32,6 +32,8 @@ public sealed class IoApic : IMmioDevice
         _select = 0;
         _id = 0;
         Array.Fill(_table, (ulong)Redirection.Masked);
+        for (int i = 0; i < Inputs; i++)
+            _bus.Redirected?.Invoke(i, null);
     }
 
     /// <summary>Level of an input; true is asserted whatever polarity the entry names.</summary>
@@ -109,6 +111,8 @@ public sealed class IoApic : IMmioDevice
         ulong remote = _table[input] & (ulong)Redirection.RemoteIrr;
         // Switching an entry to edge-triggered clears Remote IRR, which systems use in place of an EOI.
         _table[input] = (written & (ulong)Redirection.Level) != 0 ? written | remote : written;
+        var message = Message(input);
+        _bus.Redirected?.Invoke(input, message.Level ? message : null);
         if ((written & (ulong)Redirection.Level) != 0)
             ServiceLevel(input);
     }
@@ -123,12 +127,14 @@ public sealed class IoApic : IMmioDevice
             _table[input] |= (ulong)Redirection.RemoteIrr;
     }
 
-    private bool Send(int input)
+    private bool Send(int input) => _bus.Send(Message(input));
+
+    private ApicMessage Message(int input)
     {
         ulong entry = _table[input];
         var mode = (DeliveryMode)(entry >> 8 & 7);
         bool level = (entry & (ulong)Redirection.Level) != 0 && mode is DeliveryMode.Fixed or DeliveryMode.LowestPriority;
-        return _bus.Send(new ApicMessage(mode, (byte)entry, (byte)(entry >> 56), (entry & (ulong)Redirection.Logical) != 0, level));
+        return new ApicMessage(mode, (byte)entry, (byte)(entry >> 56), (entry & (ulong)Redirection.Logical) != 0, level);
     }
 
     [Flags]

@@ -24,8 +24,9 @@ internal static unsafe class KvmCpuid
     public static bool HasUmip(Dictionary<(uint Function, uint Index), KvmCpuidEntry2> supported) =>
         supported.TryGetValue((7, 0), out var leaf) && (leaf.Ecx & UmipBit) != 0;
 
+    /// <param name="apicId">The processor's.</param>
     /// <param name="umip">Lets CR4.UMIP be set, which the monitor does; the model's highest leaf stays below it.</param>
-    public static void Set(KvmFile vcpu, CpuModel model, int addressBits, Dictionary<(uint Function, uint Index), KvmCpuidEntry2> supported, bool umip)
+    public static void Set(KvmFile vcpu, CpuModel model, byte apicId, int addressBits, Dictionary<(uint Function, uint Index), KvmCpuidEntry2> supported, bool umip)
     {
         var table = new Table { Count = 0 };
         for (uint leaf = 0; leaf <= model.MaxLeaf; leaf++)
@@ -49,6 +50,8 @@ internal static unsafe class KvmCpuid
                 c &= known.Ecx;
                 d &= known.Edx;
             }
+            if (leaf == 1 && model.Has(CpuFeatures.Apic))
+                b |= (uint)apicId << 24;
             table.Entries[table.Count++] = new KvmCpuidEntry2 { Function = leaf, Eax = a, Ebx = b, Ecx = c, Edx = d };
         }
     }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Farm.Assist.Monitor;
 using Farm.Assist.Reports;
 using Farm.Machine.Hypervisors.Kvm.Native;
 using Tmds.Linux;
@@ -18,9 +19,21 @@ public sealed class KvmHypervisor : IHypervisor
         (KvmCap.ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
     ];
 
+    /// <summary>What several processors need.</summary>
+    private static readonly (KvmCap Cap, string Name)[] NeededForSeveral =
+    [
+        (KvmCap.SplitIrqchip, "KVM_CAP_SPLIT_IRQCHIP"),
+        (KvmCap.SignalMsi, "KVM_CAP_SIGNAL_MSI"),
+        (KvmCap.IrqRouting, "KVM_CAP_IRQ_ROUTING"),
+        (KvmCap.MpState, "KVM_CAP_MP_STATE"),
+    ];
+
     private readonly KvmHost _host;
     private readonly Lazy<string?> _unavailable;
     private readonly Lazy<HypervisorCapabilities> _capabilities;
+
+    /// <summary>What of <see cref="NeededForSeveral"/> the kernel lacks; known with the capabilities.</summary>
+    private string? _missing;
 
     public KvmHypervisor()
         : this(new LinuxHost())
@@ -52,7 +65,15 @@ public sealed class KvmHypervisor : IHypervisor
         if (Unavailable is { } why)
             throw new HostException(why);
         if (options.Vcpus > Capabilities.MaxVcpus)
-            throw new HostException($"The kvm backend runs {Capabilities.MaxVcpus} vCPU; {options.Vcpus} were asked for.");
+        {
+            throw new HostException(_missing is { } lack
+                ? $"This kernel's KVM lacks {lack}, without which the kvm backend runs one vCPU; {options.Vcpus} were asked for. Use --backend soft for several."
+                : $"The kvm backend runs at most {Capabilities.MaxVcpus} vCPUs here; {options.Vcpus} were asked for.");
+        }
+        if (options.Vcpus > 1 && !options.LocalApics)
+            throw new HostException($"The kvm backend runs {options.Vcpus} vCPUs with the kernel's local APICs only, under --assist native; use that, one vCPU, or --backend soft.");
+        if (options.LocalApics && !Capabilities.OwnLocalApics)
+            throw new HostException($"This kernel's KVM lacks {_missing}: it has no local APICs of its own for this machine.");
         return new KvmPartition(Open(), options, Accelerated);
     }
 
@@ -100,13 +121,18 @@ public sealed class KvmHypervisor : IHypervisor
 
     private HypervisorCapabilities Ask()
     {
-        bool longMode = false, umip = false;
+        bool longMode = false, umip = false, localApics = false;
+        int most = 1;
         if (Unavailable is null)
         {
             using var system = Open();
             var supported = KvmCpuid.Supported(system);
             longMode = supported.TryGetValue((0x80000001, 0), out var extended) && (extended.Edx & (1u << 29)) != 0;
             umip = KvmCpuid.HasUmip(supported);
+            _missing = NeededForSeveral.FirstOrDefault(needed => system.Try(KvmIoctl.CheckExtension, (long)needed.Cap) <= 0).Name;
+            localApics = _missing is null;
+            if (localApics)
+                most = Math.Clamp(system.Try(KvmIoctl.CheckExtension, (long)KvmCap.MaxVcpus), 1, MonitorLayout.MaxProcessors);
         }
         return new HypervisorCapabilities
         {
@@ -114,8 +140,9 @@ public sealed class KvmHypervisor : IHypervisor
             InterceptsCr0 = false,
             VirtualTime = false,
             LongMode = longMode,
-            MaxVcpus = 1,
+            MaxVcpus = most,
             Umip = umip,
+            OwnLocalApics = localApics,
         };
     }
 }

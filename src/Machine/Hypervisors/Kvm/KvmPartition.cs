@@ -4,7 +4,7 @@ using Tmds.Linux;
 
 namespace Farm.Machine.Hypervisors.Kvm;
 
-/// <summary>One KVM VM: memory slots and processors. No in-kernel interrupt controller: the machine's own devices are all there is.</summary>
+/// <summary>One KVM VM: memory slots and processors. Its local APICs are the kernel's or the machine's, as the options say; no other interrupt controller is the kernel's.</summary>
 internal sealed class KvmPartition : IPartition
 {
     /// <summary>Where Intel hosts without unrestricted guest may put their TSS and page table; nothing of the PC lies there.</summary>
@@ -15,6 +15,8 @@ internal sealed class KvmPartition : IPartition
     private readonly PartitionOptions _options;
     private readonly bool _accelerated;
     private int _queuePage;
+    private readonly List<KvmVcpu> _vcpus = [];
+    private readonly KvmLocalApics? _localApics;
 
     /// <param name="accelerated">See <see cref="IHypervisor.Accelerated"/>.</param>
     public KvmPartition(KvmFile system, PartitionOptions options, bool accelerated)
@@ -35,6 +37,9 @@ internal sealed class KvmPartition : IPartition
         try
         {
             Slots = Prepare();
+            // Before there are processors.
+            if (options.LocalApics)
+                _localApics = new KvmLocalApics(_vm, _vcpus);
         }
         catch
         {
@@ -47,10 +52,16 @@ internal sealed class KvmPartition : IPartition
 
     public KvmSlots Slots { get; }
 
+    public ILocalApics? LocalApics => _localApics;
+
     public IVcpu BindVcpu(int index, ICpuDoor door)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(index, 0);
-        return new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options, _accelerated, _queuePage);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(index, _vcpus.Count);
+        var vcpu = new KvmVcpu(_system, _vm, index, Slots, Memory, door, _options, _accelerated, _queuePage, _localApics);
+        if (index > 0)
+            vcpu.TakeTimeStampOf(_vcpus[0]);
+        _vcpus.Add(vcpu);
+        return vcpu;
     }
 
     private unsafe KvmSlots Prepare()

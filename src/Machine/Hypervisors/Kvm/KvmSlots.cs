@@ -21,6 +21,9 @@ internal sealed unsafe class KvmSlots
         _ranges = new GuestRanges(memory, Map, Unmap, ReadLog);
     }
 
+    /// <inheritdoc cref="GuestRanges.Changed"/>
+    public bool Changed => _ranges.Changed;
+
     /// <summary>To be called before the processor runs.</summary>
     public void Apply() => _ranges.Apply();
 

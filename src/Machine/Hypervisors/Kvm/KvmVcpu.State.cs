@@ -124,9 +124,11 @@ internal sealed unsafe partial class KvmVcpu
 
     private void Fetch()
     {
+        var activity = ActivityNow();
         Know(KvmConstants.SyncAll);
         CpuState* state = _state;
         *state = default;
+        state->Activity = activity;
         ref readonly var regs = ref _run->Sync.Regs;
         ulong* gpr = state->Gpr;
         (gpr[0], gpr[1], gpr[2], gpr[3]) = (regs.Rax, regs.Rcx, regs.Rdx, regs.Rbx);
@@ -156,7 +158,6 @@ internal sealed unsafe partial class KvmVcpu
         byte shadow = _run->Sync.Events.InterruptShadow;
         state->Shadow = (shadow & KvmConstants.ShadowMovSs) != 0 ? InterruptShadow.MovSs : (shadow & KvmConstants.ShadowSti) != 0 ? InterruptShadow.Sti : InterruptShadow.None;
         state->NmiBlocked = _run->Sync.Events.NmiMasked;
-        state->Activity = _halted ? Activity.Halted : Activity.Active;
         FetchFpu(state);
         FetchMsrs(state);
         KvmDebugRegs debug;
@@ -211,13 +212,15 @@ internal sealed unsafe partial class KvmVcpu
     private bool WriteBack()
     {
         CpuState* state = _state, old = _state + 1;
-        _halted = state->Activity == Activity.Halted;
+        _halted = _apics is null && state->Activity == Activity.Halted;
         if (new ReadOnlySpan<byte>(state, sizeof(CpuState)).SequenceEqual(new ReadOnlySpan<byte>(old, sizeof(CpuState))))
             return false;
         WriteShared(state);
         if (!SameFpu(state, old))
             WriteFpu(state);
         WriteMsrs(state, old);
+        if (_apics is not null)
+            WriteResting(state, old);
         if (!new ReadOnlySpan<ulong>(state->Dr, 8).SequenceEqual(new ReadOnlySpan<ulong>(old->Dr, 8)))
         {
             var debug = new KvmDebugRegs { Dr6 = state->Dr[6], Dr7 = state->Dr[7] };

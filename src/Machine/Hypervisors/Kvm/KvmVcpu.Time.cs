@@ -7,7 +7,13 @@ namespace Farm.Machine.Hypervisors.Kvm;
 // what it expects, for an attempt to synchronize processors and drops it: the offset is moved instead.
 internal sealed unsafe partial class KvmVcpu
 {
-    /// <summary>Null before Linux 5.16, and on a paravirtual KVM, whose guests read the host's counter as it is.</summary>
+    /// <summary>The kernel tells the counter's offset and takes another one.</summary>
+    private readonly bool _movesTimeStamp;
+
+    /// <summary>
+    /// Null before Linux 5.16, on a paravirtual KVM, whose guests read the host's counter as it is, and with the kernel's local APIC, whose
+    /// timer would stay behind.
+    /// </summary>
     public ClockRate? TimeStampRate { get; private set; }
 
     public void AdvanceTimeStamp(ulong ticks)
@@ -22,6 +28,19 @@ internal sealed unsafe partial class KvmVcpu
             return;
         _state[0].TscOffset += ticks;
         _state[1].TscOffset += ticks;
+    }
+
+    /// <summary>
+    /// All processors of a machine have one counter. The kernel sees to that itself, but where it does not trust the host's it only comes near.
+    /// </summary>
+    public void TakeTimeStampOf(KvmVcpu other)
+    {
+        if (!_movesTimeStamp)
+            return;
+        ulong offset;
+        var attribute = TscOffset(&offset);
+        other._file.Call(KvmIoctl.GetDeviceAttr, &attribute, "KVM_GET_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET");
+        _file.Call(KvmIoctl.SetDeviceAttr, &attribute, "KVM_SET_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET");
     }
 
     private static KvmDeviceAttr TscOffset(ulong* value) => new() { Group = KvmConstants.VcpuTscCtrl, Attr = KvmConstants.VcpuTscOffset, Addr = (ulong)value };

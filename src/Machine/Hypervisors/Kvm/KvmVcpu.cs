@@ -5,7 +5,10 @@ using Tmds.Linux;
 
 namespace Farm.Machine.Hypervisors.Kvm;
 
-/// <summary>A KVM vCPU: the run loop and its exits. The registers are beside, in KvmVcpu.State.cs, the time-stamp counter in KvmVcpu.Time.cs.</summary>
+/// <summary>
+/// A KVM vCPU: the run loop and its exits. The registers are beside, in KvmVcpu.State.cs, the time-stamp counter in KvmVcpu.Time.cs, the
+/// kernel's local APIC in KvmVcpu.Apic.cs.
+/// </summary>
 internal sealed unsafe partial class KvmVcpu : IVcpu
 {
     private const byte FromKick = 1, Completing = 4;
@@ -16,6 +19,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private const long ShortestRun = 200_000;
 
     private readonly KvmFile _file;
+    private readonly int _index;
     private readonly KvmSlots _slots;
     private readonly PhysicalMemory _memory;
     private readonly ICpuDoor _door;
@@ -26,6 +30,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private KvmRun* _run;
     private volatile int _thread;
     private int _timer = -1;
+    private bool _running;
 
     /// <summary>The timer was set and nothing has run since.</summary>
     private bool _freshTimer;
@@ -39,9 +44,12 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     private ulong _apicBase, _cr8;
     private VcpuExitReason? _stop;
 
-    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options, bool accelerated, int queuePage)
+    /// <param name="apics">The kernel's local APICs; null: the machine's own are used.</param>
+    public KvmVcpu(KvmFile system, KvmFile vm, int index, KvmSlots slots, PhysicalMemory memory, ICpuDoor door, PartitionOptions options, bool accelerated, int queuePage, KvmLocalApics? apics)
     {
         KickSignal.Ensure();
+        _index = index;
+        _apics = apics;
         _slots = slots;
         _memory = memory;
         _door = door;
@@ -54,16 +62,17 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _queued = queuePage > 0 ? new KvmWriteQueue(_run, queuePage) : null;
         _state = (CpuState*)NativeMemory.AllocZeroed(2, (nuint)sizeof(CpuState));
         var supported = KvmCpuid.Supported(system);
-        KvmCpuid.Set(_file, options.CpuModel, 36, supported, KvmCpuid.HasUmip(supported));
+        KvmCpuid.Set(_file, options.CpuModel, (byte)index, 36, supported, KvmCpuid.HasUmip(supported));
         _msrs = KnownMsrs();
-        TimeStampRate = accelerated ? AskTimeStampRate() : null;
+        var rate = accelerated ? AskTimeStampRate() : null;
+        _movesTimeStamp = rate is not null;
+        TimeStampRate = apics is null ? rate : null;
+        _resetApic = apics is null ? null : NewApic();
         // The shared registers hold nothing before the first run.
         _file.Call(KvmIoctl.GetRegs, &_run->Sync.Regs, "KVM_GET_REGS");
         Know(KvmConstants.SyncAll);
         _apicBase = _run->Sync.Sregs.ApicBase;
     }
-
-    public bool InterruptLine { get; set; }
 
     public ulong Instructions => 0;
 
@@ -73,14 +82,31 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     public VcpuExit Run(ulong budget)
     {
         EnterThread();
+        _running = true;
+        try
+        {
+            return Run();
+        }
+        finally
+        {
+            _running = false;
+        }
+    }
+
+    private VcpuExit Run()
+    {
         _stop = null;
         if (_freshTimer)
             AllowProgress();
+        else if (Gate is not null && _index != 0)
+            AllowTurn();
         _freshTimer = false;
         // What comes with each exit costs at each exit: on SVM all of it a third of the exit, the general registers alone a twentieth.
         _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : 0;
         while (true)
         {
+            if (_apics is not null)
+                PrepareAmongOthers(_apics);
             _slots.Apply();
             bool changed = _fetched && WriteBack();
             if (_halted)
@@ -89,10 +115,13 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
                     return new(VcpuExitReason.Halted);
                 _halted = false;
             }
+            if (_nmi && _apics is not null)
+                _file.Call(KvmIoctl.Nmi, 0, "KVM_NMI");
             _nmi = false;
             OfferInterrupt();
-            _run->Cr8 = _cr8 = (ulong)_door.TaskPriority >> 4;
-            int result = _file.Run();
+            if (_apics is null)
+                _run->Cr8 = _cr8 = (ulong)_door.TaskPriority >> 4;
+            int result = _apics is null ? _file.Run() : RunGuest();
             Entered();
             if (result == -LibC.EINTR || result == -LibC.EAGAIN)
             {
@@ -137,15 +166,11 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
 
     public void KickAfter(long nanoseconds)
     {
-        EnterThread();
+        // While it runs, on its own thread, another processor's may call.
+        if (!_running)
+            EnterThread();
         _freshTimer = true;
         KickSignal.SetTimer(_timer, nanoseconds);
-    }
-
-    public void PendNmi()
-    {
-        _nmi = true;
-        _file.Call(KvmIoctl.Nmi, 0, "KVM_NMI");
     }
 
     public IReadOnlyList<(ulong From, ulong To)> LastBranches() => [];
@@ -170,6 +195,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _run = null;
         _file.Dispose();
         NativeMemory.Free(_state);
+        NativeMemory.Free(_resetApic);
         _state = null;
     }
 
@@ -227,6 +253,9 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
                 _halted = true;
                 return null;
             case KvmExit.IrqWindowOpen or KvmExit.Intr or KvmExit.SetTpr:
+                return null;
+            case KvmExit.IoapicEoi when _apics is not null:
+                _apics.Ended?.Invoke(_run->EoiVector);
                 return null;
             case KvmExit.Shutdown:
                 ReloadPageTables();
@@ -369,13 +398,13 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _fetched = false;
         _known = _run->ValidRegs;
         _run->DirtyRegs = 0;
-        // The local APIC is the machine's, these two of its registers are the kernel's.
-        if (_run->ApicBase != _apicBase)
+        // Where the local APIC is the machine's, these two of its registers are the kernel's.
+        if (_apics is null && _run->ApicBase != _apicBase)
         {
             _apicBase = _run->ApicBase;
             _door.SetApicBase(_apicBase);
         }
-        if (_run->Cr8 != _cr8)
+        if (_apics is null && _run->Cr8 != _cr8)
         {
             _cr8 = _run->Cr8;
             _door.TaskPriority = (byte)(_cr8 << 4);

@@ -34,6 +34,7 @@ public sealed class WhpHypervisor : IHypervisor
         MaxVcpus = OwnLocalApics ? MonitorLayout.MaxProcessors : 1,
         Umip = _probe.Value.Found?.Umip ?? false,
         OwnLocalApics = OwnLocalApics,
+        OwnLocalApicForOne = OwnLocalApics,
     };
 
     private bool OwnLocalApics => _probe.Value is ({ HasLocalApics: true }, { LocalApics: true }, _);

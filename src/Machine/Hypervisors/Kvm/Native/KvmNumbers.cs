@@ -11,6 +11,8 @@ internal static class KvmIoctl
     public const uint GetRegs = 0x8090AE81, GetSregs = 0x8138AE83, SetSregs = 0x4138AE84, GetVcpuEvents = 0x8040AE9F;
     public const uint GetFpu = 0x81A0AE8C, SetFpu = 0x41A0AE8D, Nmi = 0xAE9A, GetDebugRegs = 0x8080AEA1, SetDebugRegs = 0x4080AEA2;
     public const uint EnableCap = 0x4068AEA3, GetTscKhz = 0xAEA3;
+    public const uint SetRegs = 0x4090AE82, SetVcpuEvents = 0x4040AEA0, GetMpState = 0x8004AE98, SetMpState = 0x4004AE99;
+    public const uint GetLapic = 0x8400AE8E, SetLapic = 0x4400AE8F, SignalMsi = 0x4020AEA5, SetGsiRouting = 0x4008AE6A;
     public const uint SetDeviceAttr = 0x4018AEE1, GetDeviceAttr = 0x4018AEE2, HasDeviceAttr = 0x4018AEE3;
 }
 
@@ -20,11 +22,16 @@ internal enum KvmCap
     UserMemory = 3,
     ExtCpuid = 7,
     NrMemslots = 10,
+    MpState = 14,
     CoalescedMmio = 15,
+    IrqRouting = 25,
     VcpuEvents = 41,
     DebugRegs = 50,
+    MaxVcpus = 66,
     SyncRegs = 74,
+    SignalMsi = 77,
     ReadonlyMem = 81,
+    SplitIrqchip = 121,
     ImmediateExit = 136,
     ExitOnEmulationFailure = 204,
 }
@@ -42,6 +49,21 @@ internal enum KvmExit : uint
     Intr = 10,
     SetTpr = 11,
     InternalError = 17,
+    IoapicEoi = 26,
+}
+
+/// <summary>KVM_MP_STATE_*.</summary>
+internal enum KvmMpState : uint
+{
+    Runnable = 0,
+
+    /// <summary>Waits for INIT.</summary>
+    Uninitialized = 1,
+
+    /// <summary>Waits for SIPI.</summary>
+    InitReceived = 2,
+    Halted = 3,
+    SipiReceived = 4,
 }
 
 internal static class KvmConstants
@@ -74,4 +96,10 @@ internal static class KvmConstants
     public const ulong VcpuTscOffset = 0;
 
     public const byte ShadowMovSs = 1, ShadowSti = 2;
+
+    /// <summary>KVM_VCPUEVENT_VALID_*: what of kvm_vcpu_events the kernel is to take.</summary>
+    public const uint EventsNmiPending = 1, EventsShadow = 4, EventsSmm = 8;
+
+    /// <summary>KVM_IRQ_ROUTING_MSI.</summary>
+    public const uint RouteMsi = 2;
 }

@@ -142,6 +142,21 @@ internal unsafe struct KvmCpuidEntry2
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal unsafe struct KvmMsi
+{
+    public uint AddressLow, AddressHigh, Data, Flags, DeviceId;
+    public fixed byte Pad[12];
+}
+
+/// <summary>struct kvm_irq_routing_entry as one of type MSI has it.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 48)]
+internal struct KvmIrqRoutingEntry
+{
+    public uint Gsi, Type, Flags, Pad;
+    public uint AddressLow, AddressHigh, Data;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal unsafe struct KvmEnableCap
 {
     public uint Cap, Flags;
@@ -182,6 +197,8 @@ internal unsafe struct KvmRun
     [FieldOffset(40)] public ulong EmulationFlags;
     [FieldOffset(48)] public byte InstructionSize;
     [FieldOffset(49)] public fixed byte InstructionBytes[15];
+
+    [FieldOffset(32)] public byte EoiVector;
 
     [FieldOffset(288)] public ulong ValidRegs;
     [FieldOffset(296)] public ulong DirtyRegs;
