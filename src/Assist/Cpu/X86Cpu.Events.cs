@@ -284,6 +284,7 @@ public sealed unsafe partial class X86Cpu
     }
 
     /// <summary>At CPL 0 true; else #GP(0) is raised in place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool RequireSupervisor()
     {
         if (_cpl == 0)

@@ -65,12 +65,13 @@ public sealed unsafe partial class AssistHost
         _cpu.ForgetCode();
         _cpu.InterruptLine = false;
         var mnemonic = PeekTrapped(frame);
-        bool simple = IsSimple(mnemonic);
-        if (simple)
+        bool done = false;
+        if (IsSimple(mnemonic))
         {
             Statistics.CountTrap(mnemonic);
             var reason = StepTrapped();
-            if (reason == StopReason.Budget && Guest->Activity == Activity.Active && CanResume)
+            done = reason == StopReason.Budget && Guest->Activity == Activity.Active && CanResume;
+            if (done)
             {
                 CallPending = false;
                 Resume(throughFrame: true);
@@ -83,9 +84,8 @@ public sealed unsafe partial class AssistHost
                     GoOn(throughFrame: true);
             }
         }
-        _interpreting = false;
-        _viewCurrent = false;
-        return simple && !Busy;
+        _interpreting = _viewCurrent = false;
+        return done;
     }
 
     /// <summary>#GP or #SS in virtual-8086 mode: the instruction is executed in real mode by the interpreter.</summary>
@@ -276,14 +276,19 @@ public sealed unsafe partial class AssistHost
     /// Instructions that touch general registers, flags, selectors, memory, ports and the guest's view only: the processor's other
     /// registers need neither be fetched nor written back.
     /// </summary>
-    private static bool IsSimple(Mnemonic mnemonic) => mnemonic switch
-    {
-        Mnemonic.Hlt or Mnemonic.Int or Mnemonic.Int3 or Mnemonic.Into or Mnemonic.Iret or Mnemonic.Iretd => true,
-        Mnemonic.In or Mnemonic.Out or Mnemonic.Insb or Mnemonic.Insw or Mnemonic.Insd => true,
-        Mnemonic.Outsb or Mnemonic.Outsw or Mnemonic.Outsd => true,
-        Mnemonic.Lgdt or Mnemonic.Lidt or Mnemonic.Sgdt or Mnemonic.Sidt or Mnemonic.Smsw => true,
-        Mnemonic.Wbinvd or Mnemonic.Invd or Mnemonic.Invlpg => true,
-        Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Pushf or Mnemonic.Pushfd or Mnemonic.Popf or Mnemonic.Popfd => true,
-        _ => false,
-    };
+    private static bool IsSimple(Mnemonic mnemonic) => SimpleOnes[(int)mnemonic];
+
+    private static readonly bool[] SimpleOnes =
+    [
+        .. Enum.GetValues<Mnemonic>().Select(static mnemonic => mnemonic switch
+        {
+            Mnemonic.Hlt or Mnemonic.Int or Mnemonic.Int3 or Mnemonic.Into or Mnemonic.Iret or Mnemonic.Iretd => true,
+            Mnemonic.In or Mnemonic.Out or Mnemonic.Insb or Mnemonic.Insw or Mnemonic.Insd => true,
+            Mnemonic.Outsb or Mnemonic.Outsw or Mnemonic.Outsd => true,
+            Mnemonic.Lgdt or Mnemonic.Lidt or Mnemonic.Sgdt or Mnemonic.Sidt or Mnemonic.Smsw => true,
+            Mnemonic.Wbinvd or Mnemonic.Invd or Mnemonic.Invlpg => true,
+            Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Pushf or Mnemonic.Pushfd or Mnemonic.Popf or Mnemonic.Popfd => true,
+            _ => false,
+        }),
+    ];
 }

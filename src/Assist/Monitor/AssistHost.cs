@@ -188,13 +188,9 @@ public sealed unsafe partial class AssistHost : IDisposable
         if (_interpreting)
             return false;
         var call = (MonitorCall)value;
-        bool accepted = Mode switch
-        {
-            AssistMode.Loading => call == MonitorCall.Enter && ComesFromMonitor(Vcpu.State),
-            // In virtual-8086 mode the I/O bitmap keeps the port from the guest.
-            AssistMode.Vm86 => call is MonitorCall.Trap or MonitorCall.Reflect or MonitorCall.Panic,
-            _ => false,
-        };
+        // In virtual-8086 mode the I/O bitmap keeps the port from the guest.
+        bool accepted = Mode == AssistMode.Vm86 ? call is MonitorCall.Trap or MonitorCall.Reflect or MonitorCall.Panic
+            : Mode == AssistMode.Loading && call == MonitorCall.Enter && ComesFromMonitor(Vcpu.State);
         if (!accepted || !_monitor.Calling)
             return false;
         _call = call;

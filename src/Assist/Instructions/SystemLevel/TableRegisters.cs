@@ -42,31 +42,32 @@ internal static unsafe class TableRegisters
             throw cpu.Fault(Vectors.GP, 0);
     }
 
-    private static DescriptorTable ReadTable(X86Cpu cpu, Op* op)
+    private static void LoadGdt(X86Cpu cpu, Op* op) => LoadTable(cpu, op, &cpu.State->Gdtr);
+
+    private static void LoadIdt(X86Cpu cpu, Op* op) => LoadTable(cpu, op, &cpu.State->Idtr);
+
+    private static void LoadTable(X86Cpu cpu, Op* op, DescriptorTable* table)
     {
+        if (!cpu.RequireSupervisor())
+            return;
         ulong ea = cpu.Ea(op);
         ulong place = (ea + 2) & op->AddressMask;
         ushort limit = cpu.Read<ushort>(op->Segment, ea);
+        ulong address;
         if (cpu.Mode64)
         {
-            ulong wide = cpu.Read<ulong>(op->Segment, place);
-            return X86Cpu.IsCanonical(wide) ? new DescriptorTable { Base = wide, Limit = limit } : throw cpu.Fault(Vectors.GP, 0);
+            address = cpu.Read<ulong>(op->Segment, place);
+            if (!X86Cpu.IsCanonical(address))
+                throw cpu.Fault(Vectors.GP, 0);
         }
-        uint address = cpu.Read<uint>(op->Segment, place);
-        bool narrow = (Code)op->Code is Code.Lgdt_m1632_16 or Code.Lidt_m1632_16;
-        return new DescriptorTable { Base = narrow ? address & 0xFFFFFF : address, Limit = limit };
-    }
-
-    private static void LoadGdt(X86Cpu cpu, Op* op)
-    {
-        if (cpu.RequireSupervisor())
-            cpu.State->Gdtr = ReadTable(cpu, op);
-    }
-
-    private static void LoadIdt(X86Cpu cpu, Op* op)
-    {
-        if (cpu.RequireSupervisor())
-            cpu.State->Idtr = ReadTable(cpu, op);
+        else
+        {
+            address = cpu.Read<uint>(op->Segment, place);
+            if ((Code)op->Code is Code.Lgdt_m1632_16 or Code.Lidt_m1632_16)
+                address &= 0xFFFFFF;
+        }
+        table->Base = address;
+        table->Limit = limit;
     }
 
     private static void StoreGdt(X86Cpu cpu, Op* op) => StoreTable(cpu, op, cpu.State->Gdtr);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Farm.Assist.Cpu;
 using Farm.Machine.Hypervisors.Kvm.Native;
 
@@ -40,7 +41,14 @@ internal sealed unsafe class KvmWriteQueue
     }
 
     /// <summary>Hands the queued writes to the door, oldest first.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Drain(ICpuDoor door)
+    {
+        if (_ring->First != Volatile.Read(ref _ring->Last))
+            DrainAll(door);
+    }
+
+    private void DrainAll(ICpuDoor door)
     {
         // The kernel fills an entry, then moves the end; what the door does may bring us here again.
         uint first;
