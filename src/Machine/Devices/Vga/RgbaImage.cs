@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using StbImageWriteSharp;
 
 namespace Farm.Machine.Devices.Vga;
 
@@ -40,7 +41,11 @@ public sealed class RgbaImage
     }
 
     /// <summary>Writes the picture as PNG; <paramref name="output"/> stays open.</summary>
-    public void WritePng(Stream output) => PngImage.Write(output, Width, _pixels);
+    public void WritePng(Stream output)
+    {
+        byte[] bytes = MemoryMarshal.AsBytes(_pixels.AsSpan()).ToArray();
+        new ImageWriter().WritePng(bytes, Width, Height, ColorComponents.RedGreenBlueAlpha, output);
+    }
 
     public byte[] ToPng()
     {
