@@ -197,7 +197,11 @@ public sealed unsafe partial class AssistHost
     private bool CanEnterVm86 => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Vm86State.IsRepresentable(Guest);
 
     /// <summary>As <see cref="CanEnterVm86"/> behind a simple instruction or an event: neither leaves a segment that virtual-8086 mode cannot hold.</summary>
-    private bool CanResume => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Guest->Rip <= 0xFFFF;
+    private bool CanResume
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Guest->Rip <= 0xFFFF;
+    }
 
     /// <summary>Lets the monitor return to the guest, or to what its frame says of it then.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -229,6 +233,7 @@ public sealed unsafe partial class AssistHost
     }
 
     /// <summary>The same of the instruction that <see cref="PeekTrapped"/> has found; <see cref="Finish"/> is to follow.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private StopReason StepTrapped()
     {
         _cpu.StopsAtProtectedMode = false;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Farm.Assist.Cpu;
 
 namespace Farm.Assist.Monitor;
@@ -183,6 +184,7 @@ public sealed unsafe partial class AssistHost : IDisposable
     /// A write of a byte to the private port passes the door. True: it is the monitor's call, the processor must stop and
     /// <see cref="Run"/> follow. False: an ordinary write.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryCall(byte value)
     {
         if (_interpreting)

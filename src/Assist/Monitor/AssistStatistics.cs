@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Iced.Intel;
 
 namespace Farm.Assist.Monitor;
@@ -35,6 +36,7 @@ public sealed class AssistStatistics
     /// <summary>Instructions emulated for a backend that failed to.</summary>
     public long Emulated { get; internal set; }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void CountTrap(Mnemonic mnemonic)
     {
         Traps++;

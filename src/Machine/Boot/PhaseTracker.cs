@@ -21,6 +21,7 @@ public sealed class PhaseTracker
     private readonly Stopwatch _host;
     private readonly List<PhaseReached> _reached = [];
     private readonly ulong _blankScreen;
+    private bool _shown;
 
     public PhaseTracker(PcMachine machine, Stopwatch host)
     {
@@ -56,8 +57,11 @@ public sealed class PhaseTracker
         bool paragraphs = (state->Cr0 & ControlRegisters.Cr0PE) == 0 || (state->Rflags & Eflags.VM) != 0;
         if (_machine.SystemPorts.PostCodes.Count > 0 || (paragraphs && linear is >= 0xE0000 and < 0x100000))
             Reach(Post);
-        if (_machine.Vga.Generation != _blankScreen)
+        if (!_shown && _machine.Vga.Generation != _blankScreen)
+        {
+            _shown = true;
             Reach(OptionRom);
+        }
         long read = _machine.Storage.Units.Values.Sum(unit => unit.SectorsRead);
         if (read > 0)
         {
