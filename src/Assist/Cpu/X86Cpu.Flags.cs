@@ -49,14 +49,10 @@ public sealed unsafe partial class X86Cpu
         }
         set
         {
-            uint carry = value & 1, overflow = (value >> 11) & 1;
-            bool zero = (value & Eflags.ZF) != 0;
-
-            // Bit 8 makes the result non-zero and leaves its low byte, and with it PF, alone.
-            State->LazyResult = zero ? 0ul : 0x100ul;
-            uint parity = (value & Eflags.PF) != 0 ? 0u : 0x100u;
-            uint sign = (value & Eflags.SF) != 0 ? SignDelta : 0;
-            State->LazyCarries = (carry << 31) | ((carry ^ overflow) << 30) | ((value & Eflags.AF) >> 1) | parity | sign;
+            // Without a branch. Bit 8 makes the result non-zero and leaves its low byte, and with it PF, alone.
+            State->LazyResult = (~value & Eflags.ZF) << 2;
+            uint parity = (~value & Eflags.PF) << 6, sign = (value & Eflags.SF) >> 7;
+            State->LazyCarries = (value << 31) | (((value ^ (value >> 11)) & 1) << 30) | ((value & Eflags.AF) >> 1) | parity | sign;
         }
     }
 

@@ -85,8 +85,7 @@ public sealed unsafe partial class X86Cpu
         ulong result = State->LazyResult;
         uint carries = State->LazyCarries;
         _deadline = _count + 1;
-        if (_peekedLinear != _nextLinear)
-            NoteBranch(_peekedLinear);
+        // No branch: what led here was another's to execute.
         try
         {
             RunOne(Block.Ops(block), _peekedRip, _peekedLinear);

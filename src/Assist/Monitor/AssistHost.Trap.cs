@@ -207,7 +207,9 @@ public sealed unsafe partial class AssistHost
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Resume(bool throughFrame = false)
     {
-        _monitor.BeforeWrite();
+        // Where stores go unseen nothing decoded is trusted anyway.
+        if (!_options.StoresUnseen)
+            _monitor.BeforeWrite();
         if (throughFrame)
             Vm86State.Store(Guest, _monitor.Frame);
         _monitor.ShowVectorTable(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : MonitorMemory.NoVector);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Farm.Assist.Cpu;
 using Farm.Machine.Hypervisors.Kvm.Native;
@@ -102,6 +103,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             AllowTurn();
         _freshTimer = false;
         // What comes with each exit costs at each exit: on SVM all of it a third of the exit, the general registers alone a twentieth.
+        // They also say whether a look at the mode is due, see LeftProtectedMode.
         _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : 0;
         while (true)
         {
@@ -200,9 +202,12 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     }
 
     /// <summary>The guest is in real mode where it may not be, and no event is half delivered: the assist can take it over.</summary>
-    private bool LeftProtectedMode =>
-        !_realModeAllowed && MayLeaveProtectedMode && (_run->Sync.Sregs.Cr0 & ControlRegisters.Cr0PE) == 0
-        && (_run->Sync.Events.ExceptionInjected | _run->Sync.Events.ExceptionPending | _run->Sync.Events.InterruptInjected | _run->Sync.Events.NmiInjected) == 0;
+    private bool LeftProtectedMode
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _run->ValidRegs != 0 && (_run->Sync.Sregs.Cr0 & ControlRegisters.Cr0PE) == 0
+            && (_run->Sync.Events.ExceptionInjected | _run->Sync.Events.ExceptionPending | _run->Sync.Events.InterruptInjected | _run->Sync.Events.NmiInjected) == 0;
+    }
 
     /// <summary>The timer signals one thread: it follows the machine if that moves to another.</summary>
     private void EnterThread()
@@ -392,6 +397,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Entered()
     {
         _accessPending = false;
