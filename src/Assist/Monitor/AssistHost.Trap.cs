@@ -68,7 +68,6 @@ public sealed unsafe partial class AssistHost
         bool done = false;
         if (IsSimple(mnemonic))
         {
-            Statistics.CountTrap(mnemonic);
             var reason = StepTrapped();
             done = reason == StopReason.Budget && Guest->Activity == Activity.Active && CanResume;
             if (done)
@@ -83,6 +82,9 @@ public sealed unsafe partial class AssistHost
                 if (stop is null)
                     GoOn(throughFrame: true);
             }
+            // One that the assist lacks comes again with the whole answer.
+            if (!CallPending)
+                Statistics.CountTrap(mnemonic);
         }
         _interpreting = _viewCurrent = false;
         return done;
