@@ -73,7 +73,7 @@ public sealed unsafe partial class AssistHost
             if (done)
             {
                 CallPending = false;
-                Resume(throughFrame: true);
+                Resume(frame);
             }
             else
             {
@@ -180,7 +180,7 @@ public sealed unsafe partial class AssistHost
         {
             if (Vcpu.Instructions != 0)
                 Vcpu.State->TscOffset = VcpuTscOffset;
-            Resume(throughFrame: true);
+            Resume(_monitor.Frame);
         }
         else
         {
@@ -205,15 +205,15 @@ public sealed unsafe partial class AssistHost
         get => Guest->Shadow == InterruptShadow.None && !_cpu.EventPending && Guest->Rip <= 0xFFFF;
     }
 
-    /// <summary>Lets the monitor return to the guest, or to what its frame says of it then.</summary>
+    /// <summary>Lets the monitor return to the guest, where there is a frame with the state of now in it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Resume(bool throughFrame = false)
+    private void Resume(MonitorFrame* frame = null)
     {
         // Where stores go unseen nothing decoded is trusted anyway.
         if (!_options.StoresUnseen)
             _monitor.BeforeWrite();
-        if (throughFrame)
-            Vm86State.Store(Guest, _monitor.Frame);
+        if (frame != null)
+            Vm86State.Store(Guest, frame);
         _monitor.ShowVectorTable(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : MonitorMemory.NoVector);
         _monitor.EndCall();
     }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Farm.Assist.Cpu;
 using Iced.Intel;
 
@@ -46,6 +47,7 @@ internal static unsafe class TableRegisters
 
     private static void LoadIdt(X86Cpu cpu, Op* op) => LoadTable(cpu, op, &cpu.State->Idtr);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void LoadTable(X86Cpu cpu, Op* op, DescriptorTable* table)
     {
         if (!cpu.RequireSupervisor())

@@ -120,7 +120,10 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
             if (_nmi && _apics is not null)
                 _file.Call(KvmIoctl.Nmi, 0, "KVM_NMI");
             _nmi = false;
-            OfferInterrupt();
+            if (InterruptLine)
+                OfferInterrupt();
+            else
+                _run->RequestInterruptWindow = 0;
             if (_apics is null)
                 _run->Cr8 = _cr8 = (ulong)_door.TaskPriority >> 4;
             int result = _apics is null ? _file.Run() : RunGuest();
@@ -237,8 +240,7 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
     /// <summary>Injects the pending external interrupt, or asks for an exit as soon as the guest can take it.</summary>
     private void OfferInterrupt()
     {
-        bool ready = InterruptLine && _run->ReadyForInterruptInjection != 0;
-        if (ready)
+        if (_run->ReadyForInterruptInjection != 0)
         {
             uint vector = _door.AcknowledgeInterrupt();
             _file.Call(KvmIoctl.Interrupt, &vector, "KVM_INTERRUPT");
