@@ -11,7 +11,6 @@ internal sealed unsafe class MonitorMemory(PhysicalMemory memory, int processor)
 
     private const int Unknown = -1, NotPlain = 0x200;
 
-
     private readonly uint _slice = MonitorLayout.Slice(processor);
     private byte* _page;
 

@@ -34,7 +34,7 @@ public sealed class CountdownTests
         Assert.InRange(end.GuestSeconds - menu.GuestSeconds, 28, 32);
         double share = (end.Instructions - menu.Instructions) / Busy;
         Assert.True(share < 0.015, $"{share:P2} of the instructions of a busy wait");
-        // However slow the host is: nobody has slept through it.
-        Assert.InRange(end.HostSeconds - menu.HostSeconds, 0, menu.HostSeconds + 10);
+        // However slow the host is: the countdown takes less than booting to the menu does and a second more.
+        Assert.InRange(end.HostSeconds - menu.HostSeconds, 0, menu.HostSeconds + 1);
     }
 }
