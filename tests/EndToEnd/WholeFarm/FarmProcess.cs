@@ -15,7 +15,6 @@ internal sealed partial class FarmProcess : IAsyncDisposable
 {
     private readonly StringBuilder _output = new();
     private Process? _process;
-    private TaskCompletionSource<string> _url = new();
 
     /// <param name="guests">Catalogue entries to take over.</param>
     /// <param name="media">Files of FARM_MEDIA that the farm has from the start.</param>
@@ -34,7 +33,7 @@ internal sealed partial class FarmProcess : IAsyncDisposable
     /// <summary>Holds all that the farm reads and writes.</summary>
     public string Folder { get; }
 
-    public string Url => _url.Task.Result;
+    public string Url { get; private set; } = "";
 
     public int Id => _process!.Id;
 
@@ -72,17 +71,21 @@ internal sealed partial class FarmProcess : IAsyncDisposable
     /// <summary>Starts it and waits for its URL.</summary>
     public async Task Start(params string[] options)
     {
-        _url = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        // of this start alone: a start before it may end, and be heard to end, after this one has begun
+        var address = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         Since = Stopwatch.StartNew();
         // the shell may have given us an ignored SIGINT, which a child inherits: a user's terminal does not
-        _process = Process.Start(Command("setsid", ["env", "--default-signal=INT", Dotnet, Cli, "up", "--port", "0", "--backend", "soft", .. options]))!;
-        _process.OutputDataReceived += (_, line) => Heard(line.Data);
-        _process.ErrorDataReceived += (_, line) => Heard(line.Data);
-        _process.BeginOutputReadLine();
-        _process.BeginErrorReadLine();
-        _ = _process.WaitForExitAsync().ContinueWith(_ => _url.TrySetException(new InvalidOperationException("farm up ended:\n" + Log)), TaskScheduler.Default);
-        string url = await _url.Task.WaitAsync(TimeSpan.FromMinutes(10));
-        Api = new FarmHttpClient(new HttpClient { BaseAddress = new Uri(url + "/"), Timeout = TimeSpan.FromMinutes(5) });
+        var process = Process.Start(Command("setsid", ["env", "--default-signal=INT", Dotnet, Cli, "up", "--port", "0", "--backend", "soft", .. options]))!;
+        _process = process;
+        process.OutputDataReceived += (_, line) => Heard(line.Data, address);
+        process.ErrorDataReceived += (_, line) => Heard(line.Data, address);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        var ended = process.WaitForExitAsync();
+        if (await Task.WhenAny(address.Task, ended).WaitAsync(TimeSpan.FromMinutes(10)) == ended)
+            Assert.True(address.Task.IsCompleted, $"farm up ended with code {process.ExitCode} before it gave its URL:\n{Log}");
+        Url = await address.Task;
+        Api = new FarmHttpClient(new HttpClient { BaseAddress = new Uri(Url + "/"), Timeout = TimeSpan.FromMinutes(5) });
     }
 
     /// <summary>Ctrl-C: SIGINT to the whole process group, as a terminal does. Returns the exit code.</summary>
@@ -182,14 +185,14 @@ internal sealed partial class FarmProcess : IAsyncDisposable
         return start;
     }
 
-    private void Heard(string? line)
+    private void Heard(string? line, TaskCompletionSource<string> address)
     {
         if (line is null)
             return;
         lock (_output)
             _output.AppendLine(line);
         if (Address().Match(line) is { Success: true } match)
-            _url.TrySetResult(match.Groups[1].Value);
+            address.TrySetResult(match.Groups[1].Value);
     }
 
     [GeneratedRegex(@"^farm: (http://127\.0\.0\.1:\d+)$")]
