@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
-# The backend tests and FreeDOS on real KVM, in the nested machine of infra/nested-kvm; with the argument "guests" the catalogue's guests
-# there instead, each beside its run on soft. Its last line is "kvm: N passed, N failed, N skipped". Builds must be there:
-# tests/Backends.Tests and src/Cli in Release (with gcc), for guests tests/EndToEnd. Logs, screens and reports: .farm/test-logs/kvm.
-#   FARM_KVM_TIMEOUT  limit of the whole in seconds of processor time (900; guests 10000): a busy machine takes longer, not more
+# The backend tests and FreeDOS on real KVM, in the nested machine of infra/nested-kvm. Its last line is "kvm: N passed, N failed, N skipped".
+# Builds must be there: tests/Backends.Tests and src/Cli in Release (with gcc). Logs, screens and reports: .farm/test-logs/kvm.
+#   FARM_KVM_TIMEOUT  limit of the whole in seconds of processor time (900): a busy machine takes longer, not more
 #   FARM_KVM_TESTS    arguments for Backends.Tests, such as -method '*A20*'; none: no tests
 #   FARM_KVM_BOOTS    strengths to boot FreeDOS under, with a number of processors if several (vm86 native native:2)
-#   FARM_KVM_GUESTS   guests to run on soft here and on KVM there, with their screens compared at each step, such as
-#                     "grub2:disk:vm86 freedos:install:native"
 #   FARM_KVM_DIVERGE  guests to run on soft and on KVM there under farm diverge, which must find no difference, such as
 #                     "freedos:vm86 grub2:native" (none)
-#   FARM_KVM_KERNEL   for the command line of the nested machine's kernel (guests: kvm-amd.npt=0)
+#   FARM_KVM_KERNEL   for the command line of the nested machine's kernel
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 media=${FARM_MEDIA:-$root/../shared/guests}
@@ -18,28 +15,12 @@ rm -rf "$out" && mkdir -p "$out"
 freedos=
 [ -f "$media/freedos-722.img" ] && freedos=$(readlink -f "$media/freedos-722.img")
 
-guests=${FARM_KVM_GUESTS:-} kernel=${FARM_KVM_KERNEL:-} limit=${FARM_KVM_TIMEOUT:-900}
-if [ "${1:-}" = guests ]; then
-    limit=${FARM_KVM_TIMEOUT:-10000}
-    FARM_KVM_TESTS=none FARM_KVM_BOOTS=
-    # QEMU 7.2 sets the accessed bit in a nested guest's PAE page-directory pointers, where it is reserved: KVM then refuses the guest's next
-    # write of CR0 or CR3 (Memtest86+ under nested paging). A real processor does not.
-    kernel=${FARM_KVM_KERNEL:-kvm-amd.npt=0}
-    [ -n "$guests" ] || for guest in freedos:disk freedos:install grub2:disk memtest86plus:disk openbsd-floppy:disk debian-installer-i386:disk; do
-        guests+="$guest:vm86 $guest:native "
-    done
-fi
-if [ -n "$guests" ]; then
-    # Makes their media too, which the nested machine cannot.
-    FARM_TEST_BACKEND=soft FARM_TEST_GUESTS="$guests" FARM_TEST_RESULTS="$out/soft" timeout 3000 "$root/tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd" \
-        -noColor -noLogo -explicit only -class Farm.EndToEnd.Guests.KvmGuestTests >"$out/soft.log" 2>&1 || tail -n 30 "$out/soft.log"
-fi
+kernel=${FARM_KVM_KERNEL:-} limit=${FARM_KVM_TIMEOUT:-900}
 
 cat >"$out/inside" <<SH
-guests='$guests' patience='${FARM_TEST_PATIENCE:-}' media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native native:2}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmIdleTimeTests -class Farm.Backends.Tests.KvmDivergenceTests -class Farm.Backends.Tests.KvmLocalApicTests -class Farm.Backends.Tests.KvmLocalApicBackendTests -class Farm.Backends.Tests.KvmAtOnceTests}" PATH='$PATH'
+media='$(readlink -f "$media" 2>/dev/null)' root='$root' freedos='$freedos' boots='${FARM_KVM_BOOTS-vm86 native native:2}' diverge='${FARM_KVM_DIVERGE:-}' tests="${FARM_KVM_TESTS--class Farm.Backends.Tests.KvmBackendTests -class Farm.Backends.Tests.EmulationTests -class Farm.Backends.Tests.KvmIdleTimeTests -class Farm.Backends.Tests.KvmDivergenceTests -class Farm.Backends.Tests.KvmLocalApicTests -class Farm.Backends.Tests.KvmLocalApicBackendTests -class Farm.Backends.Tests.KvmAtOnceTests}" PATH='$PATH'
 SH
 cat >>"$out/inside" <<'SH'
-[ -z "$patience" ] || export FARM_TEST_PATIENCE=$patience
 export FARM_ROOT=$root FARM_NEED_KVM=1 DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_TieredPGO=0 DOTNET_gcServer=0
 cd /tmp/out
 passed=0 failed=0 skipped=0
@@ -83,20 +64,6 @@ for boot in $boots; do
         grep -v '^ *$' freedos-${boot/:/-}.txt 2>/dev/null
     fi
     tr -d ' \n' <freedos-${boot/:/-}.json 2>/dev/null | grep -oE '"(hostSeconds|assistTrapsTotal|clockMode)":[^,]*|"(exits|assistTraps|phases)":[{[][^]}]*[]}]' | sed 's/^/      /'
-done
-for guest in $guests; do
-    FARM_MEDIA=$media FARM_TEST_BACKEND=kvm FARM_TEST_GUESTS=$guest FARM_TEST_RESULTS=/tmp/out/guests FARM_SOFT_RESULTS=/tmp/out/soft \
-        $root/tests/EndToEnd/bin/Release/net10.0/Farm.EndToEnd -noColor -noLogo -explicit only -class Farm.EndToEnd.Guests.KvmGuestTests >guest.log 2>&1
-    if grep -q 'Failed: 0, Skipped: 0' guest.log; then
-        passed=$((passed + 1))
-        echo "   $guest on kvm: passed"
-    else
-        failed=$((failed + 1))
-        echo "   $guest on kvm: FAILED"
-        grep -A 12 -E '\[(FAIL|SKIP)\]' guest.log
-    fi
-    name=$(echo "$guest" | tr ':' '-')
-    sed 's/^/      /' "guests/$name-bochs.screens" 2>/dev/null
 done
 for guest in $diverge; do
     assist=${guest#*:}

@@ -105,8 +105,9 @@ public sealed partial class MachineRunner : IVmRunner
                 Order = plan.BootOrder,
             },
             Backend = job.Stack.Backend.ToString().ToLowerInvariant(),
-            Script = GuestScript.Parse(GuestCatalogue.ScriptAtItsLine(plan), plan.ScriptFile),
-            GuestTimeout = plan.GuestLimitSeconds > 0 ? TimeSpan.FromSeconds(plan.GuestLimitSeconds) : TimeSpan.FromMinutes(30),
+            Script = GuestScript.Parse(GuestCatalogue.ScriptAtItsLine(plan), plan.ScriptFile).WithPatience(job.Patience),
+            GuestTimeout = (plan.GuestLimitSeconds > 0 ? TimeSpan.FromSeconds(plan.GuestLimitSeconds) : TimeSpan.FromMinutes(30)) * job.Patience,
+            Settle = TimeSpan.FromSeconds(job.SettleSeconds),
         };
     }
 

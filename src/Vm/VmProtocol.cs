@@ -21,6 +21,12 @@ public sealed record VmJob
     /// <summary>Files of the plan's media by the medium's name. To be opened read-only.</summary>
     public required IReadOnlyDictionary<string, string> Media { get; init; }
 
+    /// <summary>How many times as long as the plan's limits in time the run may take, on a slow host.</summary>
+    public double Patience { get; init; } = 1;
+
+    /// <summary>Seconds for which the text screen is to stand still before the script goes on from an expectation: what two runs show can then be compared.</summary>
+    public double SettleSeconds { get; init; }
+
     /// <summary>An empty folder of this run's own, deleted after it: overlays, blank disks, artifacts before their upload.</summary>
     public required string Folder { get; init; }
 }

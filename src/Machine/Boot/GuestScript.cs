@@ -28,6 +28,14 @@ public sealed record GuestScript
     /// <summary>Guest time that each waiting step gets unless it has a timeout of its own; null: none.</summary>
     public TimeSpan? StepTime { get; init; }
 
+    /// <summary>The same steps with limits in time so many times as long, for a slow host.</summary>
+    public GuestScript WithPatience(double patience) => this with
+    {
+        GuestTime = GuestTime * patience,
+        StepTime = StepTime * patience,
+        Steps = [.. Steps.Select(step => step with { Timeout = step.Timeout * patience })],
+    };
+
     /// <summary>Waits for the guest to power off.</summary>
     public static GuestScript Empty { get; } = new();
 

@@ -18,32 +18,15 @@ internal static class GuestRun
     /// named by guest, kind, strength and firmware.
     /// </summary>
     public static Task<BootReport> Run(string guest, JobKind kind, AssistMode assist, FirmwareSet firmware) =>
-        Run(guest, kind, new StackSpec { Backend = Backend.Soft, Assist = assist, Firmware = firmware },
-            static job => new MachineRunner().Run(job, new Deaf(), TestContext.Current.CancellationToken));
+        Run(guest, kind, new StackSpec { Backend = Backend.Soft, Assist = assist, Firmware = firmware }, static job => job);
 
-    /// <summary>Runs it by hand, with what a worker's child process hands to its machine.</summary>
     /// <param name="change">What is to be different.</param>
-    /// <param name="poll">Called every few milliseconds of guest time.</param>
-    public static Task<BootReport> Run(string guest, JobKind kind, StackSpec stack, Func<BootRequest, BootRequest> change, Action<BootSession> poll) =>
-        Run(guest, kind, stack, job => Task.Run(() =>
-        {
-            using var session = new BootSession(change(MachineRunner.Request(job))) { Media = name => job.Media.GetValueOrDefault(name), OnPoll = poll };
-            var report = session.Run(TestContext.Current.CancellationToken);
-            File.WriteAllText(Path.Combine(job.Folder, "report.json"), report.ToJson());
-            File.WriteAllBytes(Path.Combine(job.Folder, "screen.png"), session.Screenshot());
-        }));
-
-    private static async Task<BootReport> Run(string guest, JobKind kind, StackSpec stack, Func<VmJob, Task> run)
+    public static async Task<BootReport> Run(string guest, JobKind kind, StackSpec stack, Func<VmJob, VmJob> change)
     {
-        var entry = Catalogue.Value.Single(known => known.Guest.Id == guest);
-        var plan = entry.Plans.Single(known => known.Kind == kind);
-        var media = new Dictionary<string, string>();
-        foreach (var medium in plan.Media)
-            media[medium.Name] = await Media.Need(medium, TestContext.Current.CancellationToken);
         var folder = Directory.CreateTempSubdirectory("farm-guest-");
         try
         {
-            await run(new VmJob { JobId = 1, RunId = 1, Plan = plan, Stack = stack, Media = media, Folder = folder.FullName });
+            await new MachineRunner().Run(change(await Job(guest, kind, stack, folder.FullName)), new Deaf(), TestContext.Current.CancellationToken);
             Keep(folder.FullName, $"{guest}-{kind}-{stack.Assist}-{stack.Firmware}".ToLowerInvariant());
             return BootReport.FromJson(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "report.json")))!;
         }
@@ -51,6 +34,18 @@ internal static class GuestRun
         {
             folder.Delete(recursive: true);
         }
+    }
+
+    /// <summary>What a worker hands to its child process; the test is skipped when a medium is missing.</summary>
+    /// <param name="folder">Where the run keeps its files.</param>
+    public static async Task<VmJob> Job(string guest, JobKind kind, StackSpec stack, string folder)
+    {
+        var entry = Catalogue.Value.Single(known => known.Guest.Id == guest);
+        var plan = entry.Plans.Single(known => known.Kind == kind);
+        var media = new Dictionary<string, string>();
+        foreach (var medium in plan.Media)
+            media[medium.Name] = await Media.Need(medium, TestContext.Current.CancellationToken);
+        return new VmJob { JobId = 1, RunId = 1, Plan = plan, Stack = stack, Media = media, Folder = folder };
     }
 
     /// <summary>Runs it and checks that it passed with a report that is true to the strength.</summary>

@@ -26,7 +26,7 @@ public sealed partial class KvmNodeTests
         int gateway = int.Parse(Gateway().Match(farm.Log).Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture);
         string command = $"export PATH='{Environment.GetEnvironmentVariable("PATH")}' FARM_ROOT=/tmp/empty FARM_STATE=/tmp/state DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0; mkdir /tmp/empty; "
             + $"exec dotnet {FarmProcess.Cli} worker --backend kvm --id {Node} --slots 1 --gateway {NestedMachine.OuterAddress}:{gateway}";
-        await using var nested = new NestedMachine(command, s_limit, new Uri(farm.Url).Port, gateway);
+        await using var nested = new NestedMachine(command, s_limit, ["--forward", $"{new Uri(farm.Url).Port}", "--forward", $"{gateway}"]);
         try
         {
             // it says what it can do

@@ -1,8 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using Farm.EndToEnd.WholeFarm;
 
-namespace Farm.EndToEnd.WholeFarm;
+namespace Farm.EndToEnd;
 
 /// <summary>
 /// The machine of infra/nested-kvm, with a real <c>/dev/kvm</c>, running one command. It sees this machine's files read-only and reaches
@@ -15,12 +16,11 @@ internal sealed class NestedMachine : IAsyncDisposable
     private readonly StringBuilder _console = new();
     private readonly Process _process;
 
-    public NestedMachine(string command, TimeSpan limit, params int[] forwards)
+    /// <param name="options">Of run.sh.</param>
+    public NestedMachine(string command, TimeSpan limit, params IEnumerable<string> options)
     {
         // a session of its own, so that its processes can be told from others
-        var arguments = new List<string> { Path.Combine(Media.Root, "infra", "nested-kvm", "run.sh"), "--command", command, "--timeout", limit.TotalSeconds.ToString(CultureInfo.InvariantCulture) };
-        foreach (int port in forwards)
-            arguments.AddRange(["--forward", port.ToString(CultureInfo.InvariantCulture)]);
+        string[] arguments = [Path.Combine(Media.Root, "infra", "nested-kvm", "run.sh"), "--command", command, "--timeout", limit.TotalSeconds.ToString(CultureInfo.InvariantCulture), .. options];
         _process = Process.Start(new ProcessStartInfo("setsid", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true })!;
         _process.OutputDataReceived += (_, line) => Heard(line.Data);
         _process.ErrorDataReceived += (_, line) => Heard(line.Data);
@@ -41,6 +41,13 @@ internal sealed class NestedMachine : IAsyncDisposable
 
     /// <summary>It has ended because QEMU, busybox or Debian's kernel is not to be had here.</summary>
     public bool IsNotToBeHad => !Runs && _process.ExitCode == 77;
+
+    /// <summary>The exit code of its command.</summary>
+    public async Task<int> Ended(CancellationToken cancel)
+    {
+        await _process.WaitForExitAsync(cancel);
+        return _process.ExitCode;
+    }
 
     /// <summary>Pulls the plug.</summary>
     public async Task Kill()
