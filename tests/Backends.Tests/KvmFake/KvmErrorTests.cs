@@ -73,12 +73,13 @@ public sealed unsafe class KvmErrorTests
     [InlineData(KvmIoctl.RegisterCoalescedMmio, "KVM: KVM_REGISTER_COALESCED_MMIO failed: errno 12 (")]
     [InlineData(KvmIoctl.SetTssAddress, "KVM: KVM_SET_TSS_ADDR failed: errno 12 (")]
     [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE failed")]
-    [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP failed", false)]
-    public void A_call_that_fails_is_named_and_leaves_nothing_open(uint call, string words, bool failureExits = true)
+    [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_PMU_CAPABILITY failed", 1)]
+    [InlineData(KvmIoctl.EnableCap, "KVM: KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP failed", 2)]
+    public void A_call_that_fails_is_named_and_leaves_nothing_open(uint call, string words, int without = 0)
     {
         using var kernel = new FakeKernel();
-        if (!failureExits)
-            kernel.Caps.Remove(KvmCap.ExitOnEmulationFailure);
+        foreach (var cap in new[] { KvmCap.ExitOnEmulationFailure, KvmCap.PmuCapability }.Take(without))
+            kernel.Caps.Remove(cap);
         kernel.Failures[call] = LibC.ENOMEM;
         var error = Assert.Throws<HostException>(() => new KvmHypervisor(kernel).CreatePartition(Options with { LocalApics = true }));
         Assert.Contains(words, error.Message, StringComparison.Ordinal);

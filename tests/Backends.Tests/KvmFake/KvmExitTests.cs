@@ -215,14 +215,18 @@ public sealed unsafe class KvmExitTests : IDisposable
         Fails("KVM: exit 99 (hardware reason 0h), which nothing asked for.");
     }
 
+    /// <summary>The bytes of a failure; no counters of the host's kind.</summary>
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public void The_kernel_is_asked_for_the_bytes_of_a_failure_where_it_can_give_them(bool can)
+    [InlineData(KvmCap.ExitOnEmulationFailure, 3, true)]
+    [InlineData(KvmCap.ExitOnEmulationFailure, 0, false)]
+    [InlineData(KvmCap.PmuCapability, 1, true)]
+    [InlineData(KvmCap.PmuCapability, 2, false)] // something else than to go without them
+    [InlineData(KvmCap.PmuCapability, 0, false)]
+    public void The_kernel_is_asked_for_what_it_can_give(object cap, int answer, bool asked)
     {
-        _kernel.Caps[KvmCap.ExitOnEmulationFailure] = can ? 1 : 0;
+        _kernel.Caps[(KvmCap)cap] = answer;
         using var bed = NewBed();
-        Assert.Equal(can, _kernel.Enabled.Any(static enabled => enabled.Cap == (uint)KvmCap.ExitOnEmulationFailure));
+        Assert.Equal(asked ? [1ul] : [], _kernel.Enabled.Where(enabled => enabled.Cap == (uint)(KvmCap)cap).Select(static enabled => enabled.Args[0]));
     }
 
     [Theory]

@@ -22,9 +22,7 @@ internal sealed unsafe class KvmLocalApics : ILocalApics
     {
         _vm = vm;
         _processors = processors;
-        var enable = new KvmEnableCap { Cap = (uint)KvmCap.SplitIrqchip };
-        enable.Args[0] = IoApic.Inputs;
-        vm.Call(KvmIoctl.EnableCap, &enable, "KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP");
+        vm.Enable(KvmCap.SplitIrqchip, IoApic.Inputs, "KVM_CAP_SPLIT_IRQCHIP");
     }
 
     public Action<byte>? Ended { get; set; }

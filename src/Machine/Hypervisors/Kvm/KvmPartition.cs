@@ -71,11 +71,10 @@ internal sealed class KvmPartition : IPartition
         _vm.Call(KvmIoctl.SetTssAddress, Tss, "KVM_SET_TSS_ADDR");
         // Without it the kernel tells less about an instruction that it cannot emulate.
         if (_system.Try(KvmIoctl.CheckExtension, (long)KvmCap.ExitOnEmulationFailure) > 0)
-        {
-            var enable = new KvmEnableCap { Cap = (uint)KvmCap.ExitOnEmulationFailure };
-            enable.Args[0] = 1;
-            _vm.Call(KvmIoctl.EnableCap, &enable, "KVM_ENABLE_CAP of KVM_CAP_EXIT_ON_EMULATION_FAILURE");
-        }
+            _vm.Enable(KvmCap.ExitOnEmulationFailure, 1, "KVM_CAP_EXIT_ON_EMULATION_FAILURE");
+        // No model says that it has counters of the host's kind, and on AMD the kernel would look through them at each exit.
+        if (_system.Try(KvmIoctl.CheckExtension, (long)KvmCap.PmuCapability) is > 0 and var known && (known & KvmConstants.PmuDisable) != 0)
+            _vm.Enable(KvmCap.PmuCapability, KvmConstants.PmuDisable, "KVM_CAP_PMU_CAPABILITY");
         _queuePage = KvmWriteQueue.Begin(_system, _vm);
         int most = _system.Try(KvmIoctl.CheckExtension, (long)KvmCap.NrMemslots);
         return new KvmSlots(_vm, Memory, most > 0 ? most : 32);

@@ -43,6 +43,14 @@ internal abstract unsafe class KvmFile : IDisposable
 
     public int Call(uint request, long argument, string what) => Call(request, (void*)argument, what);
 
+    /// <summary>KVM_ENABLE_CAP of a VM.</summary>
+    public void Enable(KvmCap cap, ulong argument, string name)
+    {
+        var enable = new KvmEnableCap { Cap = (uint)cap };
+        enable.Args[0] = argument;
+        Call(KvmIoctl.EnableCap, &enable, $"KVM_ENABLE_CAP of {name}");
+    }
+
     public static string Describe(int error) => $"errno {error} ({new System.ComponentModel.Win32Exception(error).Message})";
 }
 

@@ -34,6 +34,7 @@ internal enum KvmCap
     SplitIrqchip = 121,
     ImmediateExit = 136,
     ExitOnEmulationFailure = 204,
+    PmuCapability = 212,
 }
 
 /// <summary>KVM_EXIT_*.</summary>
@@ -75,6 +76,9 @@ internal static class KvmConstants
     public const ulong SyncRegs = 1, SyncSregs = 2, SyncEvents = 4, SyncAll = 7;
 
     public const uint InternalErrorEmulation = 1;
+
+    /// <summary>KVM_PMU_CAP_DISABLE.</summary>
+    public const int PmuDisable = 1;
 
     /// <summary>VMX: basic reason 33 with bit 31 (SDM 28.8).</summary>
     public const ulong InvalidGuestState = 0x80000021;
