@@ -113,14 +113,23 @@ public sealed unsafe partial class X86Cpu
         Block* block = jump->Block;
         if (jump->Key != ((linear & Block.AddressMask) | _context) || block->Count == 0)
             return null;
-        byte* memory = Memory.HostAt(block->Key & Block.AddressMask), decoded = Block.Code(block);
+        ulong address = block->Key & Block.AddressMask;
+        byte* memory = Memory.HostAt(address), decoded = Block.Code(block);
         int length = Block.Ops(block)->Length;
+        // Behind decoded bytes a cache has room, behind those in memory is a page's end.
+        if (length <= sizeof(ulong) && (address & (PhysicalMemory.PageSize - 1)) <= PhysicalMemory.PageSize - sizeof(ulong))
+            return (*(ulong*)memory ^ *(ulong*)decoded) << (8 * (sizeof(ulong) - length)) == 0 ? block : null;
+        return HasFirst(memory, decoded, length) ? block : null;
+    }
+
+    private static bool HasFirst(byte* memory, byte* decoded, int length)
+    {
         int same = 0;
         while (same + sizeof(uint) <= length && *(uint*)(memory + same) == *(uint*)(decoded + same))
             same += sizeof(uint);
         while (same < length && memory[same] == decoded[same])
             same++;
-        return same == length ? block : null;
+        return same == length;
     }
 
     /// <summary>A block of one op, as <see cref="RunBlock"/> runs it.</summary>

@@ -73,7 +73,7 @@ public sealed unsafe partial class AssistHost
             if (done)
             {
                 CallPending = false;
-                Resume(frame);
+                Resume(frame, sameTable: mnemonic != Mnemonic.Lidt);
             }
             else
             {
@@ -206,15 +206,17 @@ public sealed unsafe partial class AssistHost
     }
 
     /// <summary>Lets the monitor return to the guest, where there is a frame with the state of now in it.</summary>
+    /// <param name="sameTable">The guest's vector table is where it was.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Resume(MonitorFrame* frame = null)
+    private void Resume(MonitorFrame* frame = null, bool sameTable = false)
     {
         // Where stores go unseen nothing decoded is trusted anyway.
         if (!_options.StoresUnseen)
             _monitor.BeforeWrite();
         if (frame != null)
             Vm86State.Store(Guest, frame);
-        _monitor.ShowVectorTable(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : MonitorMemory.NoVector);
+        if (!sameTable)
+            _monitor.ShowVectorTable(Guest->Idtr.Base == 0 && Guest->Idtr.Limit >= 0x3FF, _options.TrapsKeyQuestions ? KeyboardServices : MonitorMemory.NoVector);
         _monitor.EndCall();
     }
 

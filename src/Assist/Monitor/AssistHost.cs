@@ -192,7 +192,7 @@ public sealed unsafe partial class AssistHost : IDisposable
         var call = (MonitorCall)value;
         // In virtual-8086 mode the I/O bitmap keeps the port from the guest.
         bool accepted = Mode == AssistMode.Vm86 ? call is MonitorCall.Trap or MonitorCall.Reflect or MonitorCall.Panic
-            : Mode == AssistMode.Loading && call == MonitorCall.Enter && ComesFromMonitor(Vcpu.State);
+            : Enters(call);
         if (!accepted || !_monitor.Calling)
             return false;
         _call = call;
@@ -384,9 +384,11 @@ public sealed unsafe partial class AssistHost : IDisposable
         _cpu.Door.SetSystemManagement(false);
     }
 
-    /// <summary>Flat ring 0 in the monitor's code, just at or after its OUT.</summary>
-    private bool ComesFromMonitor(CpuState* state) =>
-        (state->Cr0 & (ControlRegisters.Cr0PE | ControlRegisters.Cr0PG)) == ControlRegisters.Cr0PE
+    /// <summary>The monitor's first call: flat ring 0 in its code, just at or after its OUT.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool Enters(MonitorCall call) =>
+        Mode == AssistMode.Loading && call == MonitorCall.Enter && Vcpu.State is var state
+        && (state->Cr0 & (ControlRegisters.Cr0PE | ControlRegisters.Cr0PG)) == ControlRegisters.Cr0PE
         && (state->Rflags & Eflags.VM) == 0
         && state->Ss.Dpl == 0
         && state->Cs.Base == 0

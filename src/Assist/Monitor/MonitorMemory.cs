@@ -33,8 +33,11 @@ internal sealed unsafe class MonitorMemory(PhysicalMemory memory, int processor)
     private byte* Page
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _page != null ? _page : _page = memory.HostAt(_slice);
+        get => _page != null ? _page : Find();
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private byte* Find() => _page = memory.HostAt(_slice);
 
     /// <summary>To be called before what follows here writes: a guest may have executed what lies there.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -128,8 +128,10 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
                 _run->Cr8 = _cr8 = (ulong)_door.TaskPriority >> 4;
             int result = _apics is null ? _file.Run() : RunGuest();
             Entered();
-            if (result == -LibC.EINTR || result == -LibC.EAGAIN)
+            if (result < 0)
             {
+                if (result != -LibC.EINTR && result != -LibC.EAGAIN)
+                    throw new HostException($"KVM: KVM_RUN failed: {KvmFile.Describe(-result)}{(changed ? " (after a change of its registers)" : "")}.");
                 if (!KickPending)
                     continue;
                 // Whoever takes the guest over hands it back within the same run: the kick stays for that.
@@ -138,8 +140,6 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
                 Interlocked.And(ref _run->Head, ~Kicks);
                 return new(VcpuExitReason.Kicked);
             }
-            if (result < 0)
-                throw new HostException($"KVM: KVM_RUN failed: {KvmFile.Describe(-result)}{(changed ? " (after a change of its registers)" : "")}.");
             if (_run->ExitReason == KvmExit.Io)
                 HandlePort();
             else if (HandleOther() is { } exit)
