@@ -4,7 +4,7 @@
 # With arguments, only the test projects whose names begin with one of them: ./farm test Assist Machine; the word kvm stands for the nested
 # machine. These run only when named:
 #   guests      every guest of the catalogue by strength and firmware, and three runs alike of each
-#   kvm-guests  guests on KVM in the nested machine, their screens beside those on soft (an hour)
+#   kvm-guests  guests on KVM in the nested machine, their screens beside those on soft (twenty minutes)
 #   kvm-farm    a farm with a KVM node in the nested machine
 # Reports and screens of guests: .farm/test-logs/guests, kvm and kvm-guests.
 set -uo pipefail
