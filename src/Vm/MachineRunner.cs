@@ -18,12 +18,6 @@ namespace Farm.Vm;
 /// <summary>Runs a job on a real machine: in the VM's child process.</summary>
 public sealed partial class MachineRunner : IVmRunner
 {
-    private static readonly TimeSpan TellEvery = TimeSpan.FromMilliseconds(200);
-
-    /// <summary>Telling may take one part in so many of the run's time: on a slow host a picture takes longer than the pause between two.</summary>
-    private const int TellShare = 20;
-    private const int LargestPicture = 512 * 1024;
-
     public Task<RunReport> Run(VmJob job, IVmEvents events, CancellationToken cancel) => Task.Run(() => RunVm(job, events, cancel), CancellationToken.None);
 
     private static RunReport RunVm(VmJob job, IVmEvents events, CancellationToken cancel)
@@ -52,7 +46,7 @@ public sealed partial class MachineRunner : IVmRunner
         foreach (var phase in session.Phases.Reached)
             teller.Phase(phase);
         var report = session.Run(cancel);
-        teller.Tell(session);
+        teller.TellLast(session);
         Keep(job, session, report, serialLog, events);
         return Convert(report, stack, session);
     }
@@ -172,88 +166,4 @@ public sealed partial class MachineRunner : IVmRunner
 
     [GeneratedRegex("^(floppy|disk|virtio|cdrom)([0-3])$")]
     private static partial Regex Slot();
-
-    /// <summary>Tells the worker what has happened, a few times a second of the host's time.</summary>
-    private sealed class Teller(IVmEvents events)
-    {
-        private readonly Stopwatch _since = Stopwatch.StartNew();
-        private readonly List<PhaseEvent> _phases = [];
-        private readonly StringBuilder _serial = new();
-        private ulong _stamp = ulong.MaxValue;
-        private TimeSpan _pause = TellEvery;
-
-        /// <summary>The farm's phase of that name; null for a script's own.</summary>
-        public static BootPhase? Known(string name) => name == PhaseTracker.Prompt ? BootPhase.Prompt
-            : Enum.TryParse<BootPhase>(name.Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out var phase) ? phase : null;
-
-        public void Serial(byte value) => _serial.Append((char)value);
-
-        public void Phase(PhaseReached phase) => _phases.Add(new PhaseEvent
-        {
-            Phase = Known(phase.Name) ?? (_phases.Count > 0 ? _phases[^1].Phase : BootPhase.Kernel),
-            Detail = Known(phase.Name) is null ? phase.Name : null,
-            GuestSeconds = phase.GuestSeconds,
-            HostSeconds = phase.HostSeconds,
-            Instructions = (long)phase.Instructions,
-        });
-
-        public void Poll(BootSession session)
-        {
-            if (_since.Elapsed < _pause)
-                return;
-            long start = Stopwatch.GetTimestamp();
-            Tell(session);
-            var cost = Stopwatch.GetElapsedTime(start) * TellShare;
-            _pause = cost > TellEvery ? cost : TellEvery;
-        }
-
-        public void Tell(BootSession session)
-        {
-            _since.Restart();
-            ulong stamp = session.Machine.Screen.Stamp();
-            events.Progress(new VmProgress
-            {
-                Phases = [.. _phases],
-                Screen = stamp == _stamp ? null : Screen(session),
-                Serial = _serial.ToString(),
-                Step = session.Script?.CurrentStep?.Describe(),
-                Progress = session.Script?.Progress ?? 0,
-                GuestSeconds = session.Machine.Time.Now / 1e9,
-                Instructions = (long)session.Machine.Instructions,
-            });
-            _stamp = stamp;
-            _phases.Clear();
-            _serial.Clear();
-        }
-
-        private static ScreenUpdate Screen(BootSession session)
-        {
-            double seconds = session.Machine.Time.Now / 1e9;
-            if (session.Machine.Screen.ReadText() is not { } text)
-            {
-                byte[] png = session.Screenshot();
-                var size = session.Machine.Screen.Size;
-                return new ScreenUpdate { Sequence = 0, Full = true, Mode = $"{size.Width}x{size.Height}", GuestSeconds = seconds, Png = png.Length <= LargestPicture ? png : null };
-            }
-            return new ScreenUpdate
-            {
-                Sequence = 0,
-                Full = true,
-                Columns = text.Columns,
-                Rows = text.Rows,
-                Lines = [.. Enumerable.Range(0, text.Rows).Select(row => Line(text, row))],
-                CursorRow = text.CursorVisible ? text.CursorRow : -1,
-                CursorColumn = text.CursorVisible ? text.CursorColumn : -1,
-                GuestSeconds = seconds,
-                Mode = $"text {text.Columns}x{text.Rows}",
-            };
-        }
-
-        private static ScreenLine Line(TextScreen text, int row)
-        {
-            string characters = text.Row(row);
-            byte[] attributes = [.. Enumerable.Range(0, Math.Min(characters.Length, text.Columns)).Select(column => text.Attribute(row, column))];
-            return new ScreenLine { Row = row, Text = characters, Attributes = attributes.All(attribute => attribute == 7) ? null : attributes };
-        }
-    }
 }

@@ -3,7 +3,6 @@ using System.Text;
 using System.Text.Json;
 using Farm.Contracts;
 using Farm.Contracts.Api;
-using Farm.Contracts.Guests;
 using Farm.Contracts.Jobs;
 
 namespace Farm.Vm.Tests;
@@ -19,32 +18,8 @@ public sealed class CompiledAheadTests
         var folder = Directory.CreateTempSubdirectory("farm-vm-");
         try
         {
-            string floppy = Path.Combine(folder.FullName, "loop.img");
-            byte[] image = new byte[1474560];
             // INT 10h's teletype writes an 'x'; a loop.
-            new byte[] { 0xB8, 0x78, 0x0E, 0xCD, 0x10, 0xEB, 0xFE }.CopyTo(image, 0);
-            (image[510], image[511]) = (0x55, 0xAA);
-            await File.WriteAllBytesAsync(floppy, image, TestContext.Current.CancellationToken);
-            var job = new VmJob
-            {
-                JobId = 1,
-                RunId = 1,
-                Stack = new() { Backend = Backend.Soft },
-                Media = new Dictionary<string, string> { ["loop"] = floppy },
-                Folder = folder.FullName,
-                Plan = new()
-                {
-                    GuestId = "loop",
-                    Kind = JobKind.Disk,
-                    Digest = "d",
-                    MemoryMiB = 16,
-                    BootOrder = "a",
-                    Drives = [new() { Slot = "floppy0", Media = "loop" }],
-                    Media = [new() { Name = "loop", Kind = MediaKind.Floppy, State = MediaState.Present, UsedBy = [JobKind.Disk] }],
-                    Script = "steps:\n  - expect: 'xx'\n",
-                    GuestLimitSeconds = 6,
-                },
-            };
+            var job = await BootSectorJob.Create(folder.FullName, [0xB8, 0x78, 0x0E, 0xCD, 0x10, 0xEB, 0xFE], "steps:\n  - expect: 'xx'\n");
             var (stack, report) = await Native(program, job);
             var here = new Listener();
             var expected = await new MachineRunner().Run(job, here, TestContext.Current.CancellationToken);
@@ -81,20 +56,5 @@ public sealed class CompiledAheadTests
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(0, process.ExitCode);
         return (stack!, report!);
-    }
-
-    private sealed class Listener : IVmEvents
-    {
-        public StackSpec? Stack { get; private set; }
-
-        public void Started(StackSpec stack) => Stack = stack;
-
-        public void Progress(VmProgress progress)
-        {
-        }
-
-        public void Artifact(VmArtifact artifact)
-        {
-        }
     }
 }
