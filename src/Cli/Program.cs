@@ -9,7 +9,7 @@ using Farm.Vm;
 
 var root = new RootCommand("Farm: which operating systems install and boot on the loader, VGABIOS, rombios and VM86 assist stack.")
 {
-    UpCommand.Create(), BootCommand.Create(), RunCommand.Create(), DivergeCommand.Create(), MediaCommand.Create(), FarmConnection.Server, FarmConnection.Json,
+    UpCommand.Create(), BootCommand.Create(), RunCommand.Create(), DivergeCommand.Create(), CompareCommand.Create(), MediaCommand.Create(), FarmConnection.Server, FarmConnection.Json,
 };
 foreach (var command in ListCommands.Create().Concat(JobCommands.Create()).Concat(RoleCommands.Create()))
     root.Add(command);

@@ -29,6 +29,10 @@ public sealed class FarmVerbTests(SeveralMachines machines) : IClassFixture<Seve
         Assert.Equal(0, Json((await machines.Run("triage", "--json")).Succeeds()).GetArrayLength());
         Assert.Equal(3, Json((await machines.Run("media", "list", "--json")).Succeeds()).GetArrayLength());
 
+        Assert.Matches(@"hello +disk +Yes +\(-\) +first only", (await machines.Run("compare", "soft/vm86", "soft/native")).Succeeds());
+        Assert.Equal("same", Json((await machines.Run("compare", "soft", "/vm86", "--all", "--json")).Succeeds()).EnumerateArray().Single(cell => cell.GetProperty("guestId").GetString() == "hello").GetProperty("change").GetString());
+        (await machines.Run("compare", "soft", "softly")).Fails(2, "softly");
+
         // done is done: a finished job is not cancelled, but it can run again
         (await machines.Run("cancel", id)).Fails(2, "finished already");
         Assert.Equal("hello", Json((await machines.Run("rerun", id, "--json")).Succeeds()).GetProperty("guestId").GetString());

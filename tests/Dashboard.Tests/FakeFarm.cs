@@ -51,6 +51,21 @@ public sealed class FakeFarm : IFarm
         return Task.FromResult(new MatrixView { Rows = [.. Rows], Sequence = 10 });
     }
 
+    public List<CellComparison> Compared { get; } = [];
+
+    /// <summary>What was asked to be compared.</summary>
+    public List<(MatrixQuery First, MatrixQuery Second)> Comparisons { get; } = [];
+
+    public Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default)
+    {
+        Comparisons.Add((first, second));
+        return Task.FromResult<IReadOnlyList<CellComparison>>([.. Compared]);
+    }
+
+    public List<BuildInfo> Builds { get; } = [];
+
+    public Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<BuildInfo>>(Builds);
+
     /// <summary>Jobs are read at once, but the answer is on its way until this is done.</summary>
     public Task Answer { get; set; } = Task.CompletedTask;
 

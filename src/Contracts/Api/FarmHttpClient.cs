@@ -24,7 +24,13 @@ public sealed class FarmHttpClient(HttpClient http) : IFarm
 
     public Task<MatrixView> GetMatrix(MatrixQuery? query = null, CancellationToken cancel = default) =>
         Get<MatrixView>(FarmRoutes.Matrix + Query(
-            ("backend", query?.Backend), ("assist", query?.Assist), ("firmware", query?.Firmware), ("guest", query?.GuestId)), cancel);
+            ("backend", query?.Backend), ("assist", query?.Assist), ("firmware", query?.Firmware), ("guest", query?.GuestId), ("build", query?.Build)), cancel);
+
+    public async Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default) =>
+        await Get<List<CellComparison>>(FarmRoutes.Compare + Query(("a", MatrixSide.Text(first)), ("b", MatrixSide.Text(second)), ("guest", first.GuestId)), cancel).ConfigureAwait(false);
+
+    public async Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default) =>
+        await Get<List<BuildInfo>>(FarmRoutes.Builds, cancel).ConfigureAwait(false);
 
     public async Task<IReadOnlyList<JobInfo>> GetJobs(JobQuery? query = null, CancellationToken cancel = default) =>
         await Get<List<JobInfo>>(FarmRoutes.Jobs + Query(

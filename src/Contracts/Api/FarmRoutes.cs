@@ -5,6 +5,8 @@ public static class FarmRoutes
 {
     public const string Guests = "api/guests";
     public const string Matrix = "api/matrix";
+    public const string Compare = "api/compare";
+    public const string Builds = "api/builds";
     public const string Jobs = "api/jobs";
     public const string Runs = "api/runs";
     public const string Triage = "api/triage";

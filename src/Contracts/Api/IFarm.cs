@@ -19,6 +19,12 @@ public interface IFarm
     Task<GuestInfo?> GetGuest(string guestId, CancellationToken cancel = default);
     Task<MatrixView> GetMatrix(MatrixQuery? query = null, CancellationToken cancel = default);
 
+    /// <summary>The columns that guests define, on two sides; those that differ for the worse first.</summary>
+    Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default);
+
+    /// <summary>The builds that cells have results of, the one used last first.</summary>
+    Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default);
+
     /// <summary>Newest first.</summary>
     Task<IReadOnlyList<JobInfo>> GetJobs(JobQuery? query = null, CancellationToken cancel = default);
     Task<JobDetail?> GetJob(long jobId, CancellationToken cancel = default);

@@ -94,4 +94,19 @@ public sealed record MatrixQuery
     [Id(1)] public AssistMode? Assist { get; init; }
     [Id(2)] public FirmwareSet? Firmware { get; init; }
     [Id(3)] public string? GuestId { get; init; }
+
+    /// <summary>Of each cell only the results kept that are of a build (<see cref="StackSpec.FirmwareBuild"/>) whose name begins so.</summary>
+    [Id(4)] public string? Build { get; init; }
+}
+
+/// <summary>A build of firmware, assist and machine that cells have results of.</summary>
+[GenerateSerializer, Immutable, Alias("Farm.BuildInfo")]
+public sealed record BuildInfo
+{
+    [Id(0)] public required string Build { get; init; }
+    [Id(1)] public DateTimeOffset First { get; init; }
+    [Id(2)] public DateTimeOffset Last { get; init; }
+
+    /// <summary>Cells that have a result of it.</summary>
+    [Id(3)] public int Cells { get; init; }
 }

@@ -58,6 +58,14 @@ public static class Words
 
     private static IEnumerable<string> Before(MatrixCell cell) => cell.Verdict is CellState.Yes or CellState.No or CellState.Flaky ? [$"was {Of((Enum)cell.Verdict)}"] : [];
 
+    public static string Css(CellChange change) => change switch
+    {
+        CellChange.Worse => "no",
+        CellChange.Better => "yes",
+        CellChange.FailsOtherwise => "flaky",
+        _ => "nomedia",
+    };
+
     public static string Css(MatrixCell cell) => cell.Undefined ? "undefined" : cell.State.ToString().ToLowerInvariant();
 
     public static string When(DateTimeOffset? at) => at is { } time ? time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC" : "";

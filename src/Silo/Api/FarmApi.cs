@@ -37,14 +37,18 @@ public static class FarmApi
         routes.MapGet(FarmRoutes.Guests + "/{id}", async (string id, FarmService farm, CancellationToken cancel) =>
             await farm.GetGuest(id, cancel) ?? throw NotFound($"The catalogue has no guest '{id}'."));
         routes.MapGet(FarmRoutes.Matrix, (
-            FarmService farm, string? backend, string? assist, string? firmware, string? guest, CancellationToken cancel) =>
+            FarmService farm, string? backend, string? assist, string? firmware, string? guest, string? build, CancellationToken cancel) =>
             farm.GetMatrix(new()
             {
                 Backend = Parse<Backend>(backend, "backend"),
                 Assist = Parse<AssistMode>(assist, "assist"),
                 Firmware = Parse<FirmwareSet>(firmware, "firmware"),
                 GuestId = guest,
+                Build = string.IsNullOrEmpty(build) ? null : build,
             }, cancel));
+        routes.MapGet(FarmRoutes.Compare, (FarmService farm, string? a, string? b, string? guest, CancellationToken cancel) =>
+            farm.Compare(MatrixSide.Parse(a ?? "") with { GuestId = guest }, MatrixSide.Parse(b ?? "") with { GuestId = guest }, cancel));
+        routes.MapGet(FarmRoutes.Builds, (FarmService farm, CancellationToken cancel) => farm.GetBuilds(cancel));
     }
 
     private static void MapJobs(IEndpointRouteBuilder routes)

@@ -14,6 +14,7 @@ using Farm.Silo.Grains;
 using Farm.Silo.Hosting;
 using Farm.Silo.Scheduling;
 using Farm.Silo.Storage;
+using Farm.Silo.Verdicts;
 
 namespace Farm.Silo.Api;
 
@@ -37,6 +38,14 @@ public sealed partial class FarmService(
         var waits = (await Forecast()).ToDictionary(forecast => forecast.JobId, forecast => forecast.Reason);
         return new() { Sequence = sequence, At = clock.Now, Rows = await reader.Rows(query ?? new(), waits, cancel) };
     }
+
+    public async Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default)
+    {
+        var waits = new Dictionary<long, string>(); // what waits does not show
+        return MatrixComparison.Compare(await reader.Rows(first, waits, cancel), await reader.Rows(second, waits, cancel));
+    }
+
+    public async Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default) => await reader.Builds(cancel);
 
     public async Task<IReadOnlyList<JobInfo>> GetJobs(JobQuery? query = null, CancellationToken cancel = default) =>
         await WithForecast(await jobs.List(query ?? new(), cancel), cancel);

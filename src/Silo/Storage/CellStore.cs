@@ -14,15 +14,22 @@ public sealed record FinishedRun(string GuestId, JobKind Kind, StackSpec Stack, 
 public sealed class CellStore(NpgsqlDataSource source)
 {
     /// <summary>Cells that have results; each one's State is its verdict.</summary>
-    public Task<List<MatrixCell>> List(MatrixQuery query, CancellationToken cancel = default) =>
-        source.Query($"""
+    public async Task<List<MatrixCell>> List(MatrixQuery query, CancellationToken cancel = default) =>
+    [
+        .. (await source.Query($"""
             SELECT c.guest_id, c.kind, c.verdict, c.outcome, c.furthest, c.trend, c.run_id, c.at, c.results, c.passes, c.history, c.summary,
-              NOT EXISTS (
-                SELECT 1 FROM jsonb_array_elements(g.plans) p WHERE p ->> 'kind' = lower(c.kind) AND p ->> 'digest' = c.guest_digest), {StackStore.Columns}
+              ARRAY(SELECT p ->> 'digest' FROM jsonb_array_elements(g.plans) p WHERE p ->> 'kind' = lower(c.kind)), {StackStore.Columns}
             FROM farm.cells c JOIN farm.stacks s ON s.id = c.stack_id JOIN farm.guests g ON g.id = c.guest_id
             WHERE NOT g.retired AND ($1::text IS NULL OR c.guest_id = $1) AND ($2::text IS NULL OR c.backend = $2)
               AND ($3::text IS NULL OR c.assist = $3) AND ($4::text IS NULL OR c.firmware = $4)
-            """, Read, cancel, query.GuestId, query.Backend, query.Assist, query.Firmware);
+            """, reader => Read(reader, query.Build), cancel, query.GuestId, query.Backend, query.Assist, query.Firmware)).OfType<MatrixCell>(),
+    ];
+
+    /// <summary>The builds in the cells' histories, the one used last first.</summary>
+    public Task<List<BuildInfo>> Builds(CancellationToken cancel = default) => source.Query("""
+        SELECT h ->> 'build', min((h ->> 'at')::timestamptz), max((h ->> 'at')::timestamptz), count(DISTINCT (c.guest_id, c.kind, c.backend, c.assist, c.firmware))
+        FROM farm.cells c, jsonb_array_elements(c.history) h WHERE h ->> 'build' <> '' GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 200
+        """, reader => new BuildInfo { Build = reader.GetString(0), First = reader.Time(1), Last = reader.Time(2), Cells = (int)reader.GetInt64(3) }, cancel);
 
     /// <summary>Lays a sound run's result into its cell, in the transaction that ends the run.</summary>
     internal static async Task<(FinishedRun Finished, CellJudgement Judgement)> Record(
@@ -55,16 +62,16 @@ public sealed class CellStore(NpgsqlDataSource source)
         return (new(guestId, kind, stack, stackId, now), judgement);
     }
 
-    private static MatrixCell Read(NpgsqlDataReader reader)
+    /// <param name="build">Only results of builds whose names begin so; null when the cell has none.</param>
+    private static MatrixCell? Read(NpgsqlDataReader reader, string? build)
     {
-        var verdict = reader.Enum<CellState>(2);
-        var judgement = CellHistory.Judge(reader.FromJson<List<CellResult>>(10));
-        return new()
+        var history = reader.FromJson<List<CellResult>>(10);
+        var cell = new MatrixCell
         {
             GuestId = reader.GetString(0),
             Kind = reader.Enum<JobKind>(1),
-            State = verdict,
-            Verdict = verdict,
+            State = reader.Enum<CellState>(2),
+            Verdict = reader.Enum<CellState>(2),
             Outcome = reader.Enum<GuestOutcome>(3),
             Furthest = reader.Enum<BootPhase>(4),
             Trend = reader.Enum<CellTrend>(5),
@@ -72,10 +79,32 @@ public sealed class CellStore(NpgsqlDataSource source)
             At = reader.Time(7),
             Results = reader.GetInt32(8),
             Passes = reader.GetInt32(9),
-            FlakeRate = judgement.FlakeRate,
+            FlakeRate = CellHistory.Judge(history).FlakeRate,
             Note = reader.GetString(11),
-            Stale = reader.GetBoolean(12),
+            Stale = !reader.GetFieldValue<string[]>(12).Contains(history[^1].GuestDigest),
             Stack = StackStore.Read(reader, 13),
+        };
+        if (build is null)
+            return cell;
+        List<CellResult> ofBuild = [.. history.Where(result => result.Build.StartsWith(build, StringComparison.Ordinal))];
+        if (ofBuild.Count == 0)
+            return null;
+        var (newest, judgement) = (ofBuild[^1], CellHistory.Judge(ofBuild));
+        return cell with
+        {
+            State = judgement.Verdict,
+            Verdict = judgement.Verdict,
+            Outcome = newest.Outcome,
+            Furthest = newest.Furthest,
+            Trend = judgement.Trend,
+            RunId = newest.RunId,
+            At = newest.At,
+            Results = ofBuild.Count,
+            Passes = ofBuild.Count(result => result.Pass),
+            FlakeRate = judgement.FlakeRate,
+            Note = newest.RunId == cell.RunId ? cell.Note : "",
+            Stale = !reader.GetFieldValue<string[]>(12).Contains(newest.GuestDigest),
+            Stack = cell.Stack! with { FirmwareBuild = newest.Build },
         };
     }
 }

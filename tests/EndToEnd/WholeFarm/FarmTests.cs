@@ -123,6 +123,14 @@ public sealed class FarmTests(RunningFarm running) : IClassFixture<RunningFarm>,
         Assert.Equal(0, triage.Code);
         Assert.Contains("Assist gap: refused-opcode disk passes on soft/full", triage.Out, StringComparison.Ordinal);
         Assert.Matches(@"(?m)^  > 0000:7C[0-9A-F]{2} +0F33 +rdpmc", triage.Out);
+
+        // and so does the comparison of the two strengths
+        var comparison = await Open("/compare?a=soft%2Fvm86&b=soft%2Fnative");
+        var compared = comparison.Locator("tr", new() { Has = Cell(comparison, Probes.RefusedOpcode.Id, JobKind.Disk).First });
+        await Expect(compared.Locator("[data-change]")).ToHaveTextAsync("better");
+        await comparison.Locator("[data-side=Second]").GetByLabel("strength").SelectOptionAsync("Vm86");
+        await Expect(comparison.GetByText("No cell differs.")).ToBeVisibleAsync();
+        Assert.EndsWith("?a=soft%2Fvm86&b=soft%2Fvm86", comparison.Url, StringComparison.Ordinal);
     }
 
     [Fact]

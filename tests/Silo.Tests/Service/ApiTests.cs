@@ -15,6 +15,43 @@ namespace Farm.Silo.Tests.Service;
 public sealed class ApiTests(TestFarm farm)
 {
     [Fact]
+    public async Task Cells_can_be_read_as_a_build_left_them()
+    {
+        var guest = farm.NewGuest();
+        var worker = await farm.SignOn(guest);
+        string mark = guest.Replace("guest-", "build", StringComparison.Ordinal);
+        long[] runs = new long[2];
+        foreach (var (index, build) in new[] { $"{mark}-old", $"{mark}-new" }.Index())
+        {
+            farm.Time.Advance(TimeSpan.FromSeconds(1));
+            await farm.QueueJob(guest);
+            var lease = await worker.ClaimOne();
+            await worker.Start(lease, build);
+            await (index == 0 ? worker.Pass(lease) : worker.Fail(lease));
+            runs[index] = lease.RunId;
+        }
+        await farm.QueueJob(guest);
+
+        Assert.Equal((CellState.Yes, runs[0], 1, "", $"{mark}-old"), await Cell($"{mark}-old"));
+        Assert.Equal((CellState.No, runs[1], 1, "It hung.", $"{mark}-new"), await Cell($"{mark}-n"));
+        Assert.Equal(CellState.NotTried, (await Cell("nobody's")).State);
+        Assert.Equal(CellState.Queued, (await farm.Cell(guest)).State);
+        var builds = (await farm.Api.GetBuilds()).Where(build => build.Build.StartsWith(mark + "-", StringComparison.Ordinal)).ToList();
+        Assert.Equal([$"{mark}-new", $"{mark}-old"], builds.Select(build => build.Build));
+        Assert.All(builds, build => Assert.Equal(1, build.Cells));
+        var compared = Assert.Single(await farm.Api.Compare(new() { Build = $"{mark}-old", GuestId = guest }, new() { Build = $"{mark}-new", Assist = AssistMode.Vm86 }));
+        Assert.Equal((CellChange.Worse, runs[0], runs[1]), (compared.Change, compared.First.RunId, compared.Second.RunId));
+        var refused = await Assert.ThrowsAsync<FarmException>(() => farm.Api.Compare(new(), new() { Build = "a b" }));
+        Assert.Contains(MatrixSide.Form, refused.Message, StringComparison.Ordinal);
+
+        async Task<(CellState State, long? Run, int Results, string Note, string? Build)> Cell(string build)
+        {
+            var cell = (await farm.Api.GetMatrix(new() { GuestId = guest, Build = build })).Rows[0].Disk;
+            return (cell.State, cell.RunId, cell.Results, cell.Note, cell.Stack?.FirmwareBuild);
+        }
+    }
+
+    [Fact]
     public async Task A_job_is_queued_read_cancelled_and_run_again_over_http()
     {
         var guest = farm.NewGuest();

@@ -126,7 +126,7 @@ public sealed class TestWorker(TestFarm farm, IWorkerGrain grain, string id, lon
 
     public Task<BeatReply> Beat(params Lease[] leases) => Grain.Beat(new() { Session = Session, Leases = [.. leases.Select(lease => lease.Key)] });
 
-    public Task<LeaseReply> Start(Lease lease) => farm.Grains.GetGrain<IJobGrain>(lease.JobId).Start(lease.Epoch, lease.Stack with { FirmwareBuild = "b1" });
+    public Task<LeaseReply> Start(Lease lease, string build = "b1") => farm.Grains.GetGrain<IJobGrain>(lease.JobId).Start(lease.Epoch, lease.Stack with { FirmwareBuild = build });
 
     public Task<LeaseReply> Report(Lease lease, params PhaseEvent[] phases) =>
         farm.Grains.GetGrain<IJobGrain>(lease.JobId).Report(new() { Epoch = lease.Epoch, Phases = phases, Progress = 0.5 });
