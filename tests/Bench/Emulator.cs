@@ -78,6 +78,9 @@ internal sealed class Child : IDisposable
     private readonly Stopwatch _wall = Stopwatch.StartNew();
     private readonly Timer _limit;
 
+    /// <summary>As last seen: the time of threads that have ended is not to be had any more, least of all that of a process which is just ending.</summary>
+    private double _cpu;
+
     /// <param name="limit">It is killed after so long.</param>
     /// <param name="output">The caller reads <see cref="Output"/>; else it is thrown away.</param>
     public Child(string program, IReadOnlyList<string> arguments, TimeSpan limit, bool output = false)
@@ -102,7 +105,7 @@ internal sealed class Child : IDisposable
     public bool Ended => _process.HasExited;
 
     /// <summary>Wall and processor seconds since its start, its children's included.</summary>
-    public (double Wall, double Cpu) Now => (_wall.Elapsed.TotalSeconds, Cpu(_process.Id));
+    public (double Wall, double Cpu) Now => (_wall.Elapsed.TotalSeconds, _cpu = Math.Max(_cpu, Cpu(_process.Id)));
 
     /// <summary>Until it has ended and its last line is read.</summary>
     public void Wait() => _process.WaitForExit();
