@@ -15,7 +15,7 @@ public sealed class KeyPollingTests
     [Fact]
     public void A_guest_that_asks_over_and_over_is_idle_for_longer_and_longer_up_to_ten_milliseconds()
     {
-        for (int i = 0; i <= 32; i++)
+        for (int i = 0; i <= 1024; i++)
             Assert.Equal(0, Ask(Often));
         Assert.Equal(100_000, Ask(Often));
         Assert.Equal(200_000, Ask(Often));
@@ -27,8 +27,7 @@ public sealed class KeyPollingTests
     [Fact]
     public void Idle_time_does_not_end_the_row()
     {
-        for (int i = 0; i < 70; i++)
-            Ask(Often);
+        Wait();
         _now += 5_000_000;
         _polling.Resume(_now);
 
@@ -38,11 +37,24 @@ public sealed class KeyPollingTests
     [Fact]
     public void Work_between_two_questions_ends_the_row()
     {
-        for (int i = 0; i < 70; i++)
-            Ask(Often);
+        Wait();
 
         Assert.Equal(0, Ask(1_000_000));
         Assert.Equal(0, Ask(Often));
+    }
+
+    [Fact]
+    public void Who_waited_a_moment_ago_is_soon_taken_to_wait_again()
+    {
+        Wait();
+        _screen++;
+        for (int i = 0; i <= 32; i++)
+            Assert.Equal(0, Ask(Often));
+        Assert.Equal(100_000, Ask(Often));
+
+        Ask(2_000_000_000);
+        for (int i = 0; i < 1024; i++)
+            Assert.Equal(0, Ask(Often));
     }
 
     [Fact]
@@ -53,6 +65,13 @@ public sealed class KeyPollingTests
             _screen++;
             Assert.Equal(0, Ask(Often));
         }
+    }
+
+    private void Wait()
+    {
+        for (int i = 0; i < 1100; i++)
+            Ask(Often);
+        Assert.Equal(10_000_000, Ask(Often));
     }
 
     private long Ask(long after)

@@ -8,8 +8,17 @@ namespace Farm.Machine.Time;
 /// <param name="screen">Changes when the screen does.</param>
 public sealed class KeyPolling(Func<ulong> screen)
 {
-    /// <summary>Questions in a row after which the guest is taken to wait.</summary>
-    private const int Row = 32;
+    /// <summary>
+    /// Questions in a row after which the guest is taken to wait. A DOS that reads a batch file asks at each character whether to break it off,
+    /// as quickly as a menu does, and some hundred times before it draws.
+    /// </summary>
+    private const int Row = 1024;
+
+    /// <summary>The same of a guest that was waiting a moment ago: a countdown draws its seconds.</summary>
+    private const int RowAgain = 32;
+
+    /// <summary>Guest time that makes a moment.</summary>
+    private const long Moment = 1_500_000_000;
 
     /// <summary>Guest time between two questions in a row at most.</summary>
     private const long Apart = 200_000;
@@ -19,14 +28,21 @@ public sealed class KeyPolling(Func<ulong> screen)
     private long _last = long.MinValue / 2;
     private ulong _screen;
     private int _row;
+    private long _idle;
+    private long _waited = long.MinValue / 2;
 
     /// <summary>The guest asks, at guest time <paramref name="now"/>. Returns how long it may be taken to be idle.</summary>
     public long Poll(long now)
     {
         ulong seen = screen();
         bool inRow = now - _last <= Apart && seen == _screen;
-        (_last, _screen, _row) = (now, seen, inRow ? Math.Min(_row + 1, Row + 8) : 0);
-        return _row <= Row ? 0 : Math.Min(Shortest << (_row - Row - 1), Longest);
+        (_last, _screen) = (now, seen);
+        (_row, _idle) = inRow ? (Math.Min(_row + 1, Row + 1), _idle) : (0, 0);
+        if (_row <= (now - _waited <= Moment ? RowAgain : Row))
+            return 0;
+        _waited = now;
+        _idle = Math.Clamp(2 * _idle, Shortest, Longest);
+        return _idle;
     }
 
     /// <summary>The guest was idle until <paramref name="now"/>.</summary>
