@@ -33,7 +33,7 @@ public sealed class PcMachine : IDisposable
     internal PcMachine(MachineParts parts)
     {
         Parts = parts;
-        _polling = new KeyPolling(() => parts.Vga.Generation);
+        _polling = new KeyPolling(() => parts.Vga.Generation, onHostTime: parts.Time is HostTime);
         parts.System.A20Changed = open => parts.Partition.Memory.A20 = open;
         parts.System.ResetRequested = (kind, source) =>
         {

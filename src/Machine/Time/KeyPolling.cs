@@ -6,7 +6,8 @@ namespace Farm.Machine.Time;
 /// </summary>
 /// <remarks>A guest cannot tell that from a slower BIOS. What asks now and then between other work, or draws between, is left alone.</remarks>
 /// <param name="screen">Changes when the screen does.</param>
-public sealed class KeyPolling(Func<ulong> screen)
+/// <param name="onHostTime">Guest time is the host's: what the host does between two questions is not the guest's work.</param>
+public sealed class KeyPolling(Func<ulong> screen, bool onHostTime = false)
 {
     /// <summary>
     /// Questions in a row after which the guest is taken to wait. A DOS that reads a batch file asks at each character whether to break it off,
@@ -21,7 +22,7 @@ public sealed class KeyPolling(Func<ulong> screen)
     private const long Moment = 1_500_000_000;
 
     /// <summary>Guest time between two questions in a row at most.</summary>
-    private const long Apart = 200_000;
+    private const long Apart = 200_000, ApartOnHost = 2_000_000;
     private const long Shortest = 100_000;
     private const long Longest = 10_000_000;
 
@@ -35,7 +36,7 @@ public sealed class KeyPolling(Func<ulong> screen)
     public long Poll(long now)
     {
         ulong seen = screen();
-        bool inRow = now - _last <= Apart && seen == _screen;
+        bool inRow = now - _last <= (onHostTime ? ApartOnHost : Apart) && seen == _screen;
         (_last, _screen) = (now, seen);
         (_row, _idle) = inRow ? (Math.Min(_row + 1, Row + 1), _idle) : (0, 0);
         if (_row <= (now - _waited <= Moment ? RowAgain : Row))
