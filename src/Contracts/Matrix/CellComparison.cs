@@ -11,7 +11,7 @@ public sealed record CellComparison
     public required GuestInfo Guest { get; init; }
     public required JobKind Kind { get; init; }
 
-    /// <summary>The newest result, whatever is queued or runs.</summary>
+    /// <summary>By its newest result, whatever is queued or runs.</summary>
     public required MatrixCell First { get; init; }
     public required MatrixCell Second { get; init; }
     public required CellChange Change { get; init; }

@@ -17,9 +17,9 @@ public static partial class MatrixSide
             throw new FarmException(FarmErrorKind.Invalid, $"'{text}' is no side of a comparison: give {Form}, such as kvm, soft/vm86, /native:seabios or #5a61ae48.");
         return new MatrixQuery
         {
-            Backend = Part<Backend>(match.Groups["backend"], "backend"),
-            Assist = Part<AssistMode>(match.Groups["assist"], "assist"),
-            Firmware = Part<FirmwareSet>(match.Groups["firmware"], "firmware"),
+            Backend = EnumText.Parse<Backend>(match.Groups["backend"].Value, "backend"),
+            Assist = EnumText.Parse<AssistMode>(match.Groups["assist"].Value, "assist"),
+            Firmware = EnumText.Parse<FirmwareSet>(match.Groups["firmware"].Value, "firmware"),
             Build = match.Groups["build"] is { Success: true } build ? build.Value : null,
         };
     }
@@ -29,11 +29,6 @@ public static partial class MatrixSide
         string text = string.Create(CultureInfo.InvariantCulture, $"{side.Backend}{(side.Assist is { } assist ? $"/{assist}" : "")}{(side.Firmware is { } firmware ? $":{firmware}" : "")}").ToLowerInvariant();
         return side.Build is { Length: > 0 } build ? $"{text}#{build}" : text;
     }
-
-    private static T? Part<T>(Group group, string what) where T : struct, Enum =>
-        !group.Success ? null
-        : Enum.TryParse<T>(group.Value, ignoreCase: true, out var value) ? value
-        : throw new FarmException(FarmErrorKind.Invalid, $"'{group.Value}' is no {what}: {string.Join(", ", Enum.GetNames<T>()).ToLowerInvariant()}.");
 
     [GeneratedRegex(@"^(?<backend>[A-Za-z]\w*)?(/(?<assist>[A-Za-z]\w*))?(:(?<firmware>[A-Za-z]\w*))?(#(?<build>[\w.-]{1,64}))?$", RegexOptions.CultureInvariant)]
     private static partial Regex Side();

@@ -40,9 +40,9 @@ public static class FarmApi
             FarmService farm, string? backend, string? assist, string? firmware, string? guest, string? build, CancellationToken cancel) =>
             farm.GetMatrix(new()
             {
-                Backend = Parse<Backend>(backend, "backend"),
-                Assist = Parse<AssistMode>(assist, "assist"),
-                Firmware = Parse<FirmwareSet>(firmware, "firmware"),
+                Backend = EnumText.Parse<Backend>(backend, "backend"),
+                Assist = EnumText.Parse<AssistMode>(assist, "assist"),
+                Firmware = EnumText.Parse<FirmwareSet>(firmware, "firmware"),
                 GuestId = guest,
                 Build = string.IsNullOrEmpty(build) ? null : build,
             }, cancel));
@@ -57,9 +57,9 @@ public static class FarmApi
             FarmService farm, string? state, string? guest, string? kind, string? worker, long? before, int? limit, CancellationToken cancel) =>
             farm.GetJobs(new()
             {
-                State = Parse<JobState>(state, "state"),
+                State = EnumText.Parse<JobState>(state, "state"),
                 GuestId = guest,
-                Kind = Parse<JobKind>(kind, "kind"),
+                Kind = EnumText.Parse<JobKind>(kind, "kind"),
                 Worker = worker,
                 Before = before,
                 Limit = limit ?? 100,
@@ -77,7 +77,7 @@ public static class FarmApi
     private static void MapRuns(IEndpointRouteBuilder routes)
     {
         routes.MapGet(FarmRoutes.Runs, (FarmService farm, string? guest, string? kind, int? limit, CancellationToken cancel) =>
-            farm.GetRuns(guest, Parse<JobKind>(kind, "kind"), limit ?? 50, cancel));
+            farm.GetRuns(guest, EnumText.Parse<JobKind>(kind, "kind"), limit ?? 50, cancel));
         routes.MapGet(FarmRoutes.Runs + "/{id:long}", async (long id, FarmService farm, CancellationToken cancel) =>
             await farm.GetRun(id, cancel) ?? throw NotFound($"There is no run {id}."));
         routes.MapGet(FarmRoutes.Runs + "/{id:long}/events", async (long id, FarmService farm, HttpContext context, CancellationToken cancel) =>
@@ -175,16 +175,6 @@ public static class FarmApi
         {
             return false;
         }
-    }
-
-    private static T? Parse<T>(string? text, string name) where T : struct, Enum
-    {
-        if (string.IsNullOrEmpty(text))
-            return null;
-        if (!char.IsAsciiDigit(text[0]) && Enum.TryParse<T>(text, ignoreCase: true, out var value))
-            return value;
-        var known = string.Join(", ", Enum.GetNames<T>().Select(known => known.ToLowerInvariant()));
-        throw new FarmException(FarmErrorKind.Invalid, $"'{text}' is no {name}: {known}.");
     }
 
     private static FarmException NotFound(string message) => new(FarmErrorKind.NotFound, message);

@@ -26,15 +26,15 @@ public sealed class FarmReader(GuestStore guests, CellStore cells, JobStore jobs
 
     public Task<List<BuildInfo>> Builds(CancellationToken cancel = default) => cells.Builds(cancel);
 
-    /// <param name="waits">Wait reasons by job.</param>
-    public async Task<IReadOnlyList<MatrixRow>> Rows(MatrixQuery query, IReadOnlyDictionary<long, string> waits, CancellationToken cancel = default)
+    /// <param name="waits">Wait reasons by job; null: results alone, without what is queued or runs.</param>
+    public async Task<IReadOnlyList<MatrixRow>> Rows(MatrixQuery query, IReadOnlyDictionary<long, string>? waits, CancellationToken cancel = default)
     {
         var entries = query.GuestId is { } id ? (await guests.Find(id, cancel) is { } one ? [one] : []) : await guests.List(cancel);
         var results = (await cells.List(query, cancel)).ToLookup(cell => cell.GuestId);
         // what is queued or runs is of no build yet
-        var active = (query.Build is null ? await jobs.Active(query.GuestId, cancel) : [])
+        var active = (waits is not null && query.Build is null ? await jobs.Active(query.GuestId, cancel) : [])
             .Where(job => Fits(query.Backend, job.Stack.Backend) && Fits(query.Assist, job.Stack.Assist) && Fits(query.Firmware, job.Stack.Firmware))
-            .Select(job => job with { WaitReason = waits.GetValueOrDefault(job.Id) }).ToLookup(job => job.GuestId);
+            .Select(job => job with { WaitReason = waits?.GetValueOrDefault(job.Id) }).ToLookup(job => job.GuestId);
         var alive = await Alive(cancel);
         return
         [

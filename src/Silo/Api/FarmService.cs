@@ -39,11 +39,8 @@ public sealed partial class FarmService(
         return new() { Sequence = sequence, At = clock.Now, Rows = await reader.Rows(query ?? new(), waits, cancel) };
     }
 
-    public async Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default)
-    {
-        var waits = new Dictionary<long, string>(); // what waits does not show
-        return MatrixComparison.Compare(await reader.Rows(first, waits, cancel), await reader.Rows(second, waits, cancel));
-    }
+    public async Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default) =>
+        MatrixComparison.Compare(await reader.Rows(first, waits: null, cancel), await reader.Rows(second, waits: null, cancel));
 
     public async Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default) => await reader.Builds(cancel);
 

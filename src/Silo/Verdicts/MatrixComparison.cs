@@ -19,11 +19,11 @@ public static class MatrixComparison
                where !pair.First.Undefined
                let change = Change(pair.First, pair.Second)
                orderby change switch { CellChange.Worse => 0, CellChange.FailsOtherwise => 1, CellChange.Better => 2, CellChange.FirstOnly or CellChange.SecondOnly => 3, CellChange.Same => 4, _ => 5 }
-               select new CellComparison { Guest = row.Guest, Kind = pair.First.Kind, First = Settled(pair.First), Second = Settled(pair.Second), Change = change },
+               select new CellComparison { Guest = row.Guest, Kind = pair.First.Kind, First = pair.First, Second = pair.Second, Change = change },
         ];
     }
 
-    /// <summary>By the results there are: what is queued or runs has none yet.</summary>
+    /// <param name="first">As it is without what is queued or runs.</param>
     public static CellChange Change(MatrixCell first, MatrixCell second)
     {
         int before = Rank(first), after = Rank(second);
@@ -34,18 +34,10 @@ public static class MatrixComparison
         if (first.Verdict != CellState.No)
             return CellChange.Same;
         // Both fail: one may get further.
-        return (Reached(first), Reached(second)) switch
-        {
-            ({ } left, { } right) when left != right => right > left ? CellChange.Better : CellChange.Worse,
-            _ => first.Outcome == second.Outcome ? CellChange.Same : CellChange.FailsOtherwise,
-        };
+        if (first.Furthest != second.Furthest)
+            return second.Furthest > first.Furthest ? CellChange.Better : CellChange.Worse;
+        return first.Outcome == second.Outcome ? CellChange.Same : CellChange.FailsOtherwise;
     }
 
     private static int Rank(MatrixCell cell) => cell.Verdict switch { CellState.Yes => 3, CellState.Flaky => 2, CellState.No => 1, _ => 0 };
-
-    /// <summary>How far the result's guest got; not known while a newer run shows how far that is.</summary>
-    private static BootPhase? Reached(MatrixCell cell) => cell.State == CellState.Running ? null : cell.Furthest;
-
-    /// <summary>With its result in place of what goes on.</summary>
-    private static MatrixCell Settled(MatrixCell cell) => cell.State is CellState.Queued or CellState.Running ? cell with { State = cell.Verdict } : cell;
 }

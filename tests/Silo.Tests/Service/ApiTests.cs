@@ -44,6 +44,16 @@ public sealed class ApiTests(TestFarm farm)
         var refused = await Assert.ThrowsAsync<FarmException>(() => farm.Api.Compare(new(), new() { Build = "a b" }));
         Assert.Contains(MatrixSide.Form, refused.Message, StringComparison.Ordinal);
 
+        // what runs counts with the result before
+        var running = await worker.ClaimOne();
+        await worker.Start(running);
+        await worker.Report(running, new PhaseEvent { Phase = BootPhase.Kernel });
+        Assert.Equal(CellState.Running, (await farm.Cell(guest)).State);
+        var settled = Assert.Single(await farm.Api.Compare(new() { Build = $"{mark}-old", GuestId = guest }, new() { GuestId = guest }));
+        Assert.Equal((JobKind.Disk, CellChange.Worse, CellState.Yes), (settled.Kind, settled.Change, settled.First.State));
+        Assert.Equal((CellState.No, BootPhase.BootSector, runs[1]), (settled.Second.State, settled.Second.Furthest, settled.Second.RunId));
+        await worker.Pass(running);
+
         async Task<(CellState State, long? Run, int Results, string Note, string? Build)> Cell(string build)
         {
             var cell = (await farm.Api.GetMatrix(new() { GuestId = guest, Build = build })).Rows[0].Disk;

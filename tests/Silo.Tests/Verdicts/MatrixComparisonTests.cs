@@ -29,15 +29,6 @@ public sealed class MatrixComparisonTests
         Assert.Equal(change, MatrixComparison.Change(Cell(CellState.No) with { Furthest = reached, Outcome = outcome }, Cell(CellState.No) with { Furthest = otherReached, Outcome = otherOutcome }));
 
     [Fact]
-    public void What_runs_counts_with_the_result_before()
-    {
-        var runs = Cell(CellState.Yes) with { State = CellState.Running };
-        var row = Row("a", disk: runs);
-        var compared = Assert.Single(MatrixComparison.Compare([row], [Row("a", disk: Cell(CellState.No))]));
-        Assert.Equal((JobKind.Disk, CellChange.Worse, CellState.Yes), (compared.Kind, compared.Change, compared.First.State));
-    }
-
-    [Fact]
     public void The_worst_comes_first_and_a_guest_of_one_side_not_at_all()
     {
         MatrixRow[] first = [Row("same", Cell(CellState.Yes)), Row("better", Cell(CellState.No)), Row("worse", Cell(CellState.Yes)), Row("new", Cell(CellState.Yes))];
