@@ -233,7 +233,7 @@ public static class MachineBuilder
             Doors = doors,
             Vcpu = vcpus[0],
             Processors = processors,
-            Time = capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter, skipsIdle),
+            Time = capabilities.VirtualTime ? new InstructionTime(() => processors.Instructions) : new HostTime(vcpus[0].KickAfter, () => vcpus[0].ProcessorTime, skipsIdle),
             System = system,
             SystemPorts = systemPorts,
             Interrupts = interrupts,

@@ -80,7 +80,7 @@ public sealed class PcMachine : IDisposable
             {
                 door.Waiting = () =>
                 {
-                    _wait = parts.Processors.Alone ? _polling.Poll(Time.Now) : 0;
+                    _wait = parts.Processors.Alone ? _polling.Poll(Time.Now, Time.Worked) : 0;
                     if (_wait > 0)
                         Stop();
                 };
@@ -281,7 +281,6 @@ public sealed class PcMachine : IDisposable
     {
         PassUntil(Math.Min(deadline, Time.Now + _wait));
         _wait = 0;
-        _polling.Resume(Time.Now);
     }
 
     private void PassUntil(long deadline)

@@ -157,6 +157,12 @@ public interface IVcpu : IVcpuState, IDisposable
     void AdvanceTimeStamp(ulong ticks);
 
     /// <summary>
+    /// Processor time that the host has given to the thread, in nanoseconds; differences count. Null: the backend cannot tell. Cheap enough to
+    /// be asked at each assist call.
+    /// </summary>
+    long? ProcessorTime => null;
+
+    /// <summary>
     /// What runs next may clear CR0.PE; at first it may. Where it cannot (under the monitor), a backend that does not intercept it need not
     /// look after each exit.
     /// </summary>

@@ -7,8 +7,9 @@ namespace Farm.Machine.Time;
 /// skipped. Everything that a guest waits for in HLT is an event of guest time, so nothing is missed by going there at once.
 /// </summary>
 /// <param name="kickAfter">Makes the processor's run end after so many nanoseconds.</param>
+/// <param name="worked">Processor time in nanoseconds; null: the backend cannot tell.</param>
 /// <param name="skipsIdle">False where the processors' time-stamp counters cannot be moved along: idle time then really passes.</param>
-public sealed class HostTime(Action<long> kickAfter, bool skipsIdle) : IMachineTime
+public sealed class HostTime(Action<long> kickAfter, Func<long?> worked, bool skipsIdle) : IMachineTime
 {
     /// <summary>Bound on what the assist interprets between two looks at the clock: well under a millisecond's worth.</summary>
     private const long MostInterpreted = 10_000;
@@ -22,7 +23,11 @@ public sealed class HostTime(Action<long> kickAfter, bool skipsIdle) : IMachineT
 
     public bool SkipsIdle => skipsIdle;
 
-    public long Now => (long)((Int128)(Stopwatch.GetTimestamp() - _start) * 1_000_000_000 / Stopwatch.Frequency) + _skipped;
+    public long Now => Elapsed + _skipped;
+
+    public long Worked => worked() ?? Elapsed;
+
+    private long Elapsed => (long)((Int128)(Stopwatch.GetTimestamp() - _start) * 1_000_000_000 / Stopwatch.Frequency);
 
     /// <summary>
     /// Arms the kick at <paramref name="deadline"/>, each time: a run may have ended by an earlier kick that took this one's place. The

@@ -12,6 +12,12 @@ public interface IMachineTime
     /// <summary>Guest time in nanoseconds, exact whenever a device asks.</summary>
     long Now { get; }
 
+    /// <summary>
+    /// Of guest time, what the processors may have worked, in nanoseconds: without skipped idle time and, where the backend can tell, without
+    /// the time that the host gave to others. Differences count.
+    /// </summary>
+    long Worked { get; }
+
     /// <summary>How many instructions may run before guest time reaches <paramref name="deadline"/>; at least 1.</summary>
     ulong BudgetUntil(long deadline);
 
@@ -37,16 +43,18 @@ public sealed class InstructionTime(Func<ulong> instructions) : IMachineTime
     /// </summary>
     public const long NanosecondsPerBusCycle = 1000;
 
-    private long _idle;
+    private long _busCycles, _idle;
 
     public string Mode => "virtual";
 
     public bool SkipsIdle => true;
 
-    public long Now => _idle + ((long)instructions() * NanosecondsPerInstruction);
+    public long Now => _idle + Worked;
+
+    public long Worked => _busCycles + ((long)instructions() * NanosecondsPerInstruction);
 
     /// <summary>Time passes within an instruction.</summary>
-    public void Pass(long nanoseconds) => _idle += nanoseconds;
+    public void Pass(long nanoseconds) => _busCycles += nanoseconds;
 
     public ulong BudgetUntil(long deadline)
     {

@@ -21,23 +21,26 @@ public sealed class KeyPolling(Func<ulong> screen, bool onHostTime = false)
     /// <summary>Guest time that makes a moment.</summary>
     private const long Moment = 1_500_000_000;
 
-    /// <summary>Guest time between two questions in a row at most.</summary>
-    private const long Apart = 200_000, ApartOnHost = 2_000_000;
+    /// <summary>Work between two questions in a row at most.</summary>
+    private const long Apart = 200_000, ApartOnHost = 1_000_000;
     private const long Shortest = 100_000;
     private const long Longest = 10_000_000;
 
-    private long _last = long.MinValue / 2;
+    private long _worked = long.MinValue / 2;
     private ulong _screen;
     private int _row;
     private long _idle;
     private long _waited = long.MinValue / 2;
 
-    /// <summary>The guest asks, at guest time <paramref name="now"/>. Returns how long it may be taken to be idle.</summary>
-    public long Poll(long now)
+    /// <summary>
+    /// The guest asks, at guest time <paramref name="now"/>, after the work that <see cref="IMachineTime.Worked"/> tells. Returns how long it
+    /// may be taken to be idle.
+    /// </summary>
+    public long Poll(long now, long worked)
     {
         ulong seen = screen();
-        bool inRow = now - _last <= (onHostTime ? ApartOnHost : Apart) && seen == _screen;
-        (_last, _screen) = (now, seen);
+        bool inRow = worked - _worked <= (onHostTime ? ApartOnHost : Apart) && seen == _screen;
+        (_worked, _screen) = (worked, seen);
         (_row, _idle) = inRow ? (Math.Min(_row + 1, Row + 1), _idle) : (0, 0);
         if (_row <= (now - _waited <= Moment ? RowAgain : Row))
             return 0;
@@ -45,7 +48,4 @@ public sealed class KeyPolling(Func<ulong> screen, bool onHostTime = false)
         _idle = Math.Clamp(2 * _idle, Shortest, Longest);
         return _idle;
     }
-
-    /// <summary>The guest was idle until <paramref name="now"/>.</summary>
-    public void Resume(long now) => _last = now;
 }

@@ -9,7 +9,7 @@ public sealed class HostTimeTests
     public void Every_run_has_its_kick_even_to_the_same_deadline()
     {
         var kicks = new List<long>();
-        var time = new HostTime(kicks.Add, skipsIdle: false);
+        var time = new HostTime(kicks.Add, NotTold, skipsIdle: false);
         long deadline = time.Now + 3_600_000_000_000;
         time.BudgetUntil(deadline);
         time.BudgetUntil(deadline);
@@ -21,7 +21,7 @@ public sealed class HostTimeTests
     public void A_deadline_that_has_passed_kicks_at_once()
     {
         var kicks = new List<long>();
-        var time = new HostTime(kicks.Add, skipsIdle: false);
+        var time = new HostTime(kicks.Add, NotTold, skipsIdle: false);
         Assert.Equal(1ul, time.BudgetUntil(0));
         Assert.Equal([1L], kicks);
     }
@@ -29,7 +29,7 @@ public sealed class HostTimeTests
     [Fact]
     public void Idle_time_is_skipped_and_told()
     {
-        var time = new HostTime(static _ => { }, skipsIdle: true);
+        var time = new HostTime(static _ => { }, NotTold, skipsIdle: true);
         const long hour = 3_600_000_000_000;
         using var wake = new ManualResetEvent(false);
         long before = time.Now, skipped = time.IdleUntil(before + hour, wake), after = time.Now;
@@ -42,9 +42,23 @@ public sealed class HostTimeTests
     [Fact]
     public void Where_it_cannot_be_skipped_something_from_outside_ends_the_wait()
     {
-        var time = new HostTime(static _ => { }, skipsIdle: false);
+        var time = new HostTime(static _ => { }, NotTold, skipsIdle: false);
         using var wake = new ManualResetEvent(true);
         Assert.Equal(0, time.IdleUntil(time.Now + 3_600_000_000_000, wake));
         Assert.Equal("host", time.Mode);
     }
+
+    [Fact]
+    public void Work_is_what_the_backend_tells_or_the_hosts_time_without_what_was_skipped()
+    {
+        const long hour = 3_600_000_000_000;
+        Assert.Equal(42, new HostTime(static _ => { }, static () => 42, skipsIdle: true).Worked);
+
+        var time = new HostTime(static _ => { }, NotTold, skipsIdle: true);
+        using var wake = new ManualResetEvent(false);
+        time.IdleUntil(time.Now + hour, wake);
+        Assert.InRange(time.Worked, 0, hour - 1);
+    }
+
+    private static long? NotTold() => null;
 }

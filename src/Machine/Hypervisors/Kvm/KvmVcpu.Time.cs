@@ -16,6 +16,8 @@ internal sealed unsafe partial class KvmVcpu
     /// </summary>
     public ClockRate? TimeStampRate { get; private set; }
 
+    public long? ProcessorTime => ThreadClock.Now;
+
     public void AdvanceTimeStamp(ulong ticks)
     {
         // Each time: the guest may have written its counter.
