@@ -24,7 +24,7 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
     private const int InvalidArgument = unchecked((int)0x80070057);
 
     private readonly LocalApic? _apic;
-    private readonly AutoResetEvent _wake = new(false);
+    private readonly StandInTurns.Sleeper _sleeper = new();
     private volatile bool _cancelled;
     private volatile bool _apicLine;
     private volatile bool _apicNmi;
@@ -57,13 +57,13 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
     {
         _apicLine = level;
         if (level)
-            _wake.Set();
+            _partition.Turns.Wake(_sleeper);
     }
 
     void ILocalApicPins.Nmi()
     {
         _apicNmi = true;
-        _wake.Set();
+        _partition.Turns.Wake(_sleeper);
     }
 
     void ILocalApicPins.Smi() => StandInHost.Complain("SMI reached a processor: nothing traps it");
@@ -72,13 +72,13 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
     {
         _apicInit = true;
         _apicStartup = -1;
-        _wake.Set();
+        _partition.Turns.Wake(_sleeper);
     }
 
     void ILocalApicPins.Startup(byte vector)
     {
         _apicStartup = vector;
-        _wake.Set();
+        _partition.Turns.Wake(_sleeper);
     }
 
     public void SetApicBase(ulong value) => _apic?.BaseMsr = value;
@@ -311,9 +311,7 @@ internal sealed unsafe partial class StandInProcessor : ILocalApicPins
             return false;
         }
         long deadline = _partition.Clock.NextDeadline, wait = (deadline - _partition.Clock.Now) / 1_000_000;
-        _partition.Turns.Exit();
-        _wake.WaitOne(deadline == long.MaxValue ? Timeout.Infinite : (int)Math.Clamp(wait, 0, 1000));
-        _partition.Turns.Enter();
+        _partition.Turns.Rest(_sleeper, deadline == long.MaxValue ? Timeout.Infinite : (int)Math.Clamp(wait, 0, 1000));
         // Others may have stored code meanwhile.
         _cpu.ForgetCode();
         return true;

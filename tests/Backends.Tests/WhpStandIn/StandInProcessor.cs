@@ -78,7 +78,7 @@ internal sealed unsafe partial class StandInProcessor : ICpuDoor, IDisposable
     {
         _cancelled = true;
         _cpu.Kick();
-        _wake.Set();
+        _partition.Turns.Wake(_sleeper);
     }
 
     public int Get(ReadOnlySpan<WhvRegister> names, Span<WhvRegisterValue> values)
@@ -141,7 +141,7 @@ internal sealed unsafe partial class StandInProcessor : ICpuDoor, IDisposable
     {
         RequireStopped();
         _cpu.Dispose();
-        _wake.Dispose();
+        _sleeper.Dispose();
     }
 
     public uint ReadPort(ushort port, int size) => throw Port(port, size, isWrite: false);
