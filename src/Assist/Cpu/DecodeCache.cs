@@ -44,7 +44,9 @@ internal unsafe struct Block
 internal sealed unsafe class DecodeCache : IDisposable
 {
     public const int MaxOps = 64;
-    private const int Buckets = 1 << 14;
+
+    /// <summary>More than blocks of a kernel and its programs (Linux decodes 200,000 on its way to an installer): each step along a bucket is a cache miss.</summary>
+    private const int Buckets = 1 << 18;
     private const nuint ArenaSize = 32 << 20;
     private const int MaxInstructionLength = 15;
 
