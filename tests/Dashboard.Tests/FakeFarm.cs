@@ -56,17 +56,19 @@ public sealed class FakeFarm : IFarm
     /// <summary>What was asked to be compared.</summary>
     public List<(MatrixQuery First, MatrixQuery Second)> Comparisons { get; } = [];
 
-    public Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default)
+    public async Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default)
     {
         Comparisons.Add((first, second));
-        return Task.FromResult<IReadOnlyList<CellComparison>>([.. Compared]);
+        CellComparison[] compared = [.. Compared];
+        await Answer;
+        return compared;
     }
 
     public List<BuildInfo> Builds { get; } = [];
 
     public Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<BuildInfo>>(Builds);
 
-    /// <summary>Jobs are read at once, but the answer is on its way until this is done.</summary>
+    /// <summary>Jobs and comparisons are read at once, but the answer is on its way until this is done.</summary>
     public Task Answer { get; set; } = Task.CompletedTask;
 
     public async Task<IReadOnlyList<JobInfo>> GetJobs(JobQuery? query = null, CancellationToken cancel = default)

@@ -66,6 +66,24 @@ public sealed class ComparePageTests : PageTest
         Assert.Equal(["first only"], page.FindAll("td[data-change]").Select(cell => cell.TextContent));
     }
 
+    [Fact]
+    public async Task What_is_chosen_while_an_older_comparison_is_on_its_way_is_what_stays()
+    {
+        var page = Render<ComparePage>();
+        var late = new TaskCompletionSource();
+        Farm.Answer = late.Task;
+        await Happens(Sample.CellChanged(11, Sample.Cell("freedos", JobKind.Disk, CellState.Yes)));
+        Farm.Answer = Task.CompletedTask;
+        Farm.Compared.Clear();
+        await page.FindAll("[data-side=Second] select")[1].ChangeAsync("Vm86");
+        await page.FindAll("[data-side=Second] select")[0].ChangeAsync("Kvm");
+        late.SetResult();
+        await page.WaitForAssertionAsync(() => Assert.Contains("No cell differs.", page.Markup, StringComparison.Ordinal));
+        await Draws();
+        Assert.Empty(page.FindAll("td[data-change]"));
+        Assert.Equal((Backend.Kvm, AssistMode.Vm86), (Farm.Comparisons[^1].Second.Backend, Farm.Comparisons[^1].Second.Assist));
+    }
+
     private static CellComparison Compared(string guest, JobKind kind, CellState first, CellState second, CellChange change) => new()
     {
         Guest = Sample.Row(guest, guest).Guest,

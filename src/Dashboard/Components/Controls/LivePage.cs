@@ -19,7 +19,8 @@ public abstract class LivePage : ComponentBase, IDisposable
     private ITimer? _timer;
     private int _dirty;
     private int _stale;
-    private int _loads;
+    private Task _reading = Task.CompletedTask;
+    private bool _again;
     private bool _busy;
 
     [Inject]
@@ -56,28 +57,32 @@ public abstract class LivePage : ComponentBase, IDisposable
             _timer = Time.CreateTimer(_ => _ = InvokeAsync(Tick), null, RenderEvery, RenderEvery);
     }
 
-    protected async Task Reload()
+    /// <summary>One read at a time, or an older one could come in last and stay: what is asked for meanwhile is read next.</summary>
+    protected Task Reload()
     {
-        _loads++;
-        try
+        _again = true;
+        return _reading.IsCompleted ? _reading = Read() : _reading;
+    }
+
+    private async Task Read()
+    {
+        while (_again)
         {
-            await Load();
-            Failure = null;
+            _again = false;
+            try
+            {
+                await Load();
+                Failure = null;
+            }
+            catch (FarmException e)
+            {
+                Failure = e.Message;
+            }
+            catch (OperationCanceledException) when (Gone.IsCancellationRequested)
+            {
+                return; // the page is closed
+            }
         }
-        catch (FarmException e)
-        {
-            Failure = e.Message;
-        }
-        catch (OperationCanceledException) when (Gone.IsCancellationRequested)
-        {
-            // the page is closed
-        }
-        finally
-        {
-            _loads--;
-        }
-        if (_loads > 0 || _meanwhile.Count == 0)
-            return;
         // what was read may be older than these
         foreach (var change in _meanwhile)
             Lay(change);
@@ -102,7 +107,7 @@ public abstract class LivePage : ComponentBase, IDisposable
 
     private void OnEvent(FarmEvent change)
     {
-        if (_loads == 0)
+        if (_reading.IsCompleted)
             Lay(change);
         else if (_meanwhile.Count < MostMeanwhile)
             _meanwhile.Add(change);
