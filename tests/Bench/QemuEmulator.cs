@@ -10,12 +10,18 @@ internal sealed class QemuEmulator(string accelerator = "tcg") : Emulator(accele
 {
     private const string Program = "qemu-system-i386";
 
-    /// <summary>With KVM without its paravirtual features: the guest sees what it sees on Farm.</summary>
-    private string Processor => accelerator == "kvm" ? "pentium3,kvm=off" : "pentium3";
+    /// <summary>
+    /// With KVM without its paravirtual features: the guest sees what it sees on Farm. And without what QEMU does at an access to the TPR, for
+    /// Windows XP: it reads all registers and writes them back, TR with its busy bit, which the emulated SVM of the nested machine refuses at
+    /// the next interrupt in ring 3, so that Debian's installer never reaches its dialog.
+    /// </summary>
+    private readonly string[] _machine = accelerator == "kvm"
+        ? ["-machine", "pc", "-accel", "kvm", "-cpu", "pentium3,kvm=off", "-global", "kvm-apic.vapic=off"]
+        : ["-machine", "pc", "-accel", accelerator, "-cpu", "pentium3"];
 
     private readonly int _lookEvery = accelerator == "tcg" ? 10 : 100;
 
-    public override string Describe() => $"{Output(Program, "--version")}, -machine pc -accel {accelerator} -cpu {Processor}";
+    public override string Describe() => $"{Output(Program, "--version")}, {string.Join(' ', _machine)}";
 
     public override string? Missing() => OnPath(Program) ? null : "the Debian package qemu-system-x86 is not installed";
 
@@ -47,11 +53,7 @@ internal sealed class QemuEmulator(string accelerator = "tcg") : Emulator(accele
 
     private IEnumerable<string> Common(Medium medium)
     {
-        List<string> arguments = ["-machine", "pc", "-accel", accelerator, "-cpu", Processor, "-m", $"{medium.MemoryMiB}", "-display", "none", "-net", "none"];
-        // What QEMU does at an access to the TPR, for Windows XP, makes it read all registers and write them back, TR with its busy bit: the
-        // emulated SVM of the nested machine then refuses the next interrupt in ring 3, and Debian's installer never reaches its dialog.
-        if (accelerator == "kvm")
-            arguments.AddRange(["-global", "kvm-apic.vapic=off"]);
+        List<string> arguments = [.. _machine, "-m", $"{medium.MemoryMiB}", "-display", "none", "-net", "none"];
         if (medium.Floppy is { } floppy)
             arguments.AddRange(["-drive", $"if=floppy,format=raw,snapshot=on,file={floppy}", "-boot", "a"]);
         if (medium.Cdrom is { } cdrom)

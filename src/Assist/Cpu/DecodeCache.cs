@@ -45,7 +45,10 @@ internal sealed unsafe class DecodeCache : IDisposable
 {
     public const int MaxOps = 64;
 
-    /// <summary>More than blocks of a kernel and its programs (Linux decodes 200,000 on its way to an installer): each step along a bucket is a cache miss.</summary>
+    /// <summary>
+    /// More than blocks of a kernel and its programs (Linux decodes 200,000 on its way to an installer): each step along a bucket is a cache
+    /// miss.
+    /// </summary>
     private const int Buckets = 1 << 18;
     private const nuint ArenaSize = 32 << 20;
     private const int MaxInstructionLength = 15;

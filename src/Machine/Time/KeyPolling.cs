@@ -6,7 +6,7 @@ namespace Farm.Machine.Time;
 /// </summary>
 /// <remarks>A guest cannot tell that from a slower BIOS. What asks now and then between other work, or draws between, is left alone.</remarks>
 /// <param name="screen">Changes when the screen does.</param>
-/// <param name="onHostTime">Guest time is the host's: what the host does between two questions is not the guest's work.</param>
+/// <param name="onHostTime">Work is measured in the host's time: the way out of the guest and back is in it.</param>
 public sealed class KeyPolling(Func<ulong> screen, bool onHostTime = false)
 {
     /// <summary>
