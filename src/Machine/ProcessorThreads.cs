@@ -16,14 +16,17 @@ internal sealed class ProcessorThreads : IDisposable
     private readonly object _gate = new();
     private readonly IReadOnlyList<Execution> _all;
     private readonly Thread[] _threads;
+
+    /// <summary>The last run of all in which a processor has executed, or stopped the machine.</summary>
+    private readonly long[] _taken;
     private bool _started;
     private bool _go;
     private bool _disposed;
 
-    /// <summary>Number of the present run of all; a processor that stopped the machine waits for the next.</summary>
+    /// <summary>Number of the present run of all.</summary>
     private long _round;
 
-    /// <summary>Threads that are not waiting for the next run.</summary>
+    /// <summary>Processors in their run.</summary>
     private int _active;
     private VcpuExit? _exit;
     private Exception? _failure;
@@ -32,6 +35,7 @@ internal sealed class ProcessorThreads : IDisposable
     public ProcessorThreads(IReadOnlyList<Execution> all)
     {
         _all = all;
+        _taken = new long[all.Count];
         foreach (var processor in all)
             processor.Gate = _gate;
         _threads = [.. Enumerable.Range(1, all.Count - 1).Select(i => new Thread(() => Execute(i)) { IsBackground = true, Name = $"vCPU {i}" })];
@@ -97,7 +101,6 @@ internal sealed class ProcessorThreads : IDisposable
         if (_started)
             return;
         _started = true;
-        _active = _threads.Length;
         foreach (var thread in _threads)
             thread.Start();
     }
@@ -107,9 +110,15 @@ internal sealed class ProcessorThreads : IDisposable
         _go = false;
         foreach (var processor in _all.Skip(1))
             processor.Kick();
-        while (_active > 0)
+        while (_active > 0 || Enumerable.Range(1, _threads.Length).Any(IsOverdue))
             Monitor.Wait(_gate);
     }
+
+    /// <summary>
+    /// The host had not come to it before the last run of all was over: the next does not end without it. A bootstrap processor whose runs are
+    /// short would leave the others behind for good.
+    /// </summary>
+    private bool IsOverdue(int index) => _taken[index] < _round - 1;
 
     private void Execute(int index)
     {
@@ -119,10 +128,16 @@ internal sealed class ProcessorThreads : IDisposable
         {
             while (!_disposed)
             {
-                long round = _round;
+                if (_go ? _taken[index] == _round : !IsOverdue(index))
+                {
+                    Monitor.Wait(_gate);
+                    continue;
+                }
+                _taken[index] = _round;
+                _active++;
                 try
                 {
-                    while (_go && Continues(index, processor.Run(ulong.MaxValue)))
+                    while (Continues(index, processor.Run(ulong.MaxValue)) && _go)
                     {
                     }
                 }
@@ -133,12 +148,7 @@ internal sealed class ProcessorThreads : IDisposable
                 }
                 _active--;
                 Monitor.PulseAll(_gate);
-                // The round is over for this one, be it that the others go on.
-                while (!_disposed && (!_go || _round == round))
-                    Monitor.Wait(_gate);
-                _active++;
             }
-            _active--;
         }
     }
 

@@ -24,6 +24,9 @@ internal sealed unsafe partial class KvmVcpu
     private volatile bool _executes;
     private bool _interruptLine;
 
+    /// <summary>Its run has begun and it has executed nothing yet.</summary>
+    private bool _turnDue;
+
     public object? Gate { get; set; }
 
     public bool InterruptLine
@@ -95,11 +98,12 @@ internal sealed unsafe partial class KvmVcpu
     }
 
     /// <summary>
-    /// All but the first are stopped whenever that one's run ends. On a host with fewer processors it may come to that before one of them has
-    /// begun, again and again: each has its turn all the same.
+    /// All but the first are stopped whenever that one's run ends. It may come to that before the host has let one of them begin, again and
+    /// again: each has its turn all the same.
     /// </summary>
     private void AllowTurn()
     {
+        _turnDue = false;
         const int kicked = FromKick << ImmediateShift;
         if ((Interlocked.And(ref _run->Head, ~kicked) & kicked) != 0)
             KickSignal.SetTimer(_timer, ShortestRun);
@@ -119,6 +123,9 @@ internal sealed unsafe partial class KvmVcpu
         _executes = true;
         if (Gate is { } gate)
             Monitor.Exit(gate);
+        // Last of all: whoever waited for the gate may have been given this one's time.
+        if (_turnDue)
+            AllowTurn();
         int result = _file.Run();
         _executes = false;
         if (Gate is { } again)

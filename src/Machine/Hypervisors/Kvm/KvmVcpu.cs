@@ -99,9 +99,8 @@ internal sealed unsafe partial class KvmVcpu : IVcpu
         _stop = null;
         if (_freshTimer)
             AllowProgress();
-        else if (Gate is not null && _index != 0)
-            AllowTurn();
         _freshTimer = false;
+        _turnDue = Gate is not null && _index != 0;
         // What comes with each exit costs at each exit: on SVM all of it a third of the exit, the general registers alone a twentieth.
         // They also say whether a look at the mode is due, see LeftProtectedMode.
         _run->ValidRegs = !_realModeAllowed && MayLeaveProtectedMode ? KvmConstants.SyncAll : 0;

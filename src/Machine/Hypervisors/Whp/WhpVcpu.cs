@@ -10,6 +10,9 @@ namespace Farm.Machine.Hypervisors.Whp;
 /// </summary>
 internal sealed unsafe partial class WhpVcpu : IVcpu
 {
+    /// <summary>How long a processor runs, in nanoseconds, that was stopped before it had begun.</summary>
+    private const long ShortestRun = 200_000;
+
     private readonly WhpApi _api;
     private readonly nint _partition;
     private readonly uint _index;
@@ -80,6 +83,9 @@ internal sealed unsafe partial class WhpVcpu : IVcpu
     public VcpuExit Run(ulong budget)
     {
         _stop = null;
+        // All but the first are stopped whenever that one's run ends, maybe before they have begun: each has its turn all the same.
+        if (Gate is not null && _index != 0 && TakeKick())
+            _timer.Set(ShortestRun);
         while (true)
         {
             _ranges.Apply();
