@@ -3,11 +3,15 @@ using Farm.Machine.Hypervisors;
 
 namespace Farm.Backends.Tests;
 
-// Several processors at once: each but the first on a thread of its own, while the first is in its run.
+// Several processors at once: each but the first on a thread of its own, while the first is in its run. The threads stay: to KVM a vCPU
+// that comes to another thread costs a grace period of the kernel's RCU, which is longer than such a run.
 public sealed unsafe partial class Bed
 {
     private readonly object _gate = new();
-    private bool _stop;
+    private Thread[] _threads = [];
+    private long _round;
+    private int _active;
+    private bool _go, _over;
 
     /// <summary>All but the first, in the order of their numbers; they wait for a SIPI.</summary>
     public IReadOnlyList<IVcpu> Others { get; }
@@ -36,41 +40,68 @@ public sealed unsafe partial class Bed
 
     private VcpuExitReason RunAll()
     {
-        Thread[] threads = [.. Others.Select(other => new Thread(() => RunOther(other)))];
         lock (_gate)
         {
-            _stop = false;
-            foreach (var thread in threads)
-                thread.Start();
+            _go = true;
+            _round++;
+            Monitor.PulseAll(_gate);
+            if (_threads.Length == 0)
+            {
+                _threads = [.. Others.Select(other => new Thread(() => RunOther(other)))];
+                foreach (var thread in _threads)
+                    thread.Start();
+            }
             try
             {
                 return RunFirst();
             }
             finally
             {
-                _stop = true;
+                _go = false;
                 foreach (var other in Others)
                     other.Kick();
-                Monitor.Exit(_gate);
-                foreach (var thread in threads)
-                    thread.Join();
-                Monitor.Enter(_gate);
+                while (_active != 0)
+                    Monitor.Wait(_gate);
             }
         }
     }
 
     private void RunOther(IVcpu vcpu)
     {
+        long round = 0;
         lock (_gate)
         {
-            while (!_stop)
+            while (!_over)
             {
-                var exit = vcpu.Run(ulong.MaxValue);
-                if (exit.Reason is VcpuExitReason.Kicked or VcpuExitReason.Halted)
+                if (!_go || round == _round)
+                {
+                    Monitor.Wait(_gate);
                     continue;
-                OtherExits.Add(exit.Reason);
-                return;
+                }
+                round = _round;
+                _active++;
+                while (_go)
+                {
+                    var exit = vcpu.Run(ulong.MaxValue);
+                    if (exit.Reason is VcpuExitReason.Kicked or VcpuExitReason.Halted)
+                        continue;
+                    OtherExits.Add(exit.Reason);
+                    break;
+                }
+                _active--;
+                Monitor.PulseAll(_gate);
             }
         }
+    }
+
+    private void EndThreads()
+    {
+        lock (_gate)
+        {
+            _over = true;
+            Monitor.PulseAll(_gate);
+        }
+        foreach (var thread in _threads)
+            thread.Join();
     }
 }

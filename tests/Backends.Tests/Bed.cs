@@ -255,6 +255,7 @@ public sealed unsafe partial class Bed : ICpuDoor, IDisposable
 
     public void Dispose()
     {
+        EndThreads();
         _assist?.Dispose();
         foreach (var other in Others)
             other.Dispose();
