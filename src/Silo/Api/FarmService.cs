@@ -26,10 +26,10 @@ public sealed partial class FarmService(
     private const int MostJobsAtOnce = 500;
 
     public async Task<IReadOnlyList<GuestInfo>> GetGuests(CancellationToken cancel = default) =>
-        [.. (await reader.Guests(cancel)).Select(entry => entry.Guest)];
+        [.. (await reader.Guests(cancel: cancel)).Select(entry => entry.Guest)];
 
     public async Task<GuestInfo?> GetGuest(string guestId, CancellationToken cancel = default) =>
-        await guests.Find(guestId, cancel) is { } entry ? reader.WithMedia(entry.Guest, await reader.Alive(cancel)) : null;
+        await reader.Guests(guestId, cancel) is [var entry] ? entry.Guest : null;
 
     public async Task<MatrixView> GetMatrix(MatrixQuery? query = null, CancellationToken cancel = default)
     {
@@ -39,8 +39,8 @@ public sealed partial class FarmService(
         return new() { Sequence = sequence, At = clock.Now, Rows = await reader.Rows(query ?? new(), waits, cancel) };
     }
 
-    public async Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default) =>
-        MatrixComparison.Compare(await reader.Rows(first, waits: null, cancel), await reader.Rows(second, waits: null, cancel));
+    public Task<IReadOnlyList<CellComparison>> Compare(MatrixQuery first, MatrixQuery second, CancellationToken cancel = default) =>
+        reader.Compare(first, second, cancel);
 
     public async Task<IReadOnlyList<BuildInfo>> GetBuilds(CancellationToken cancel = default) => await reader.Builds(cancel);
 
@@ -57,7 +57,7 @@ public sealed partial class FarmService(
     public async Task<JobsCreated> CreateJobs(JobRequest request, CancellationToken cancel = default)
     {
         Validate(request);
-        var catalogue = (await reader.Guests(cancel)).ToDictionary(entry => entry.Guest.Id);
+        var catalogue = (await reader.Guests(cancel: cancel)).ToDictionary(entry => entry.Guest.Id);
         var unknown = request.Guests.Where(id => !catalogue.ContainsKey(id)).Distinct().ToList();
         if (unknown.Count > 0)
             throw new FarmException(FarmErrorKind.NotFound, UnknownGuest(unknown, catalogue.Keys) + " Nothing was queued.");
