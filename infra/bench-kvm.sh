@@ -19,8 +19,9 @@ boots=${FARM_KVM_BOOTS-freedos}
 if [[ ",$boots," == *,debian,* ]] && [ ! -f "$root/.farm/media/debian-installer-i386.iso" ] && [ ! -f "$media/debian-installer-i386.iso" ]; then
     "$root/infra/media/debian-installer-i386" "$root/.farm/media" >/dev/null
 fi
+# Without tiers: the benchmark's own code, compiled anew in the background, would take the one processor from what it measures.
 cat >"$out/inside" <<SH
-export FARM_ROOT='$root' FARM_MEDIA='$(readlink -f "$media" 2>/dev/null || true)' PATH='$PATH' DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+export FARM_ROOT='$root' FARM_MEDIA='$(readlink -f "$media" 2>/dev/null || true)' PATH='$PATH' DOTNET_EnableDiagnostics=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_TieredCompilation=0
 exec dotnet '$root/tests/Bench/bin/Release/net10.0/Farm.Bench.dll' kvm-inside $exits '$boots' /tmp/out/results.json
 SH
 exec "$root/infra/nested-kvm/run.sh" --out "$out" --clock "${FARM_KVM_CLOCK:-host}" --timeout "${FARM_KVM_TIMEOUT:-1200}" --command 'bash /tmp/out/inside'

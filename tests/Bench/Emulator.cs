@@ -6,15 +6,18 @@ namespace Farm.Bench;
 /// <summary>What to boot: the same for every emulator.</summary>
 internal sealed record Medium(string? Floppy = null, string? Cdrom = null, string? Disk = null, int MemoryMiB = 64)
 {
-    /// <summary>Reads it once, so that it is in the host's page cache.</summary>
-    public void Warm()
+    /// <summary>The same with its files copied to <paramref name="folder"/>.</summary>
+    public Medium CopyTo(string folder)
     {
-        foreach (string? file in new[] { Floppy, Cdrom, Disk })
+        return this with { Floppy = Copy(Floppy), Cdrom = Copy(Cdrom), Disk = Copy(Disk) };
+
+        string? Copy(string? file)
         {
             if (file is null)
-                continue;
-            using var stream = File.OpenRead(file);
-            stream.CopyTo(Stream.Null);
+                return null;
+            string copy = Path.Combine(folder, Path.GetFileName(file));
+            File.Copy(file, copy);
+            return copy;
         }
     }
 }
@@ -104,8 +107,11 @@ internal sealed class Child : IDisposable
 
     public bool Ended => _process.HasExited;
 
+    /// <summary>Seconds since its start.</summary>
+    public double Wall => _wall.Elapsed.TotalSeconds;
+
     /// <summary>Wall and processor seconds since its start, its children's included.</summary>
-    public (double Wall, double Cpu) Now => (_wall.Elapsed.TotalSeconds, _cpu = Math.Max(_cpu, Cpu(_process.Id)));
+    public (double Wall, double Cpu) Now => (Wall, _cpu = Math.Max(_cpu, Cpu(_process.Id)));
 
     /// <summary>Until it has ended and its last line is read.</summary>
     public void Wait() => _process.WaitForExit();
