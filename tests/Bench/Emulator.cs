@@ -51,7 +51,7 @@ internal abstract class Emulator(string name)
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, program)));
 
     /// <summary>A folder for one run, deleted after it.</summary>
-    protected static T InFolder<T>(Func<string, T> run)
+    public static T InFolder<T>(Func<string, T> run)
     {
         var folder = Directory.CreateTempSubdirectory("farm-bench-");
         try

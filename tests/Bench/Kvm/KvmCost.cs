@@ -34,15 +34,7 @@ internal static class KvmCost
                 continue;
             }
             // To memory: the nested machine reads the outer one's files over a network file system, and waits for it as long as that takes.
-            string folder = Directory.CreateTempSubdirectory("farm-bench-").FullName;
-            try
-            {
-                bootRows.Add(MeasureBoot(root, boot with { Medium = boot.Medium.CopyTo(folder) }));
-            }
-            finally
-            {
-                Directory.Delete(folder, recursive: true);
-            }
+            bootRows.Add(Emulator.InFolder(folder => MeasureBoot(root, boot with { Medium = boot.Medium.CopyTo(folder) })));
         }
         File.WriteAllText(json, JsonSerializer.Serialize(new { Exits = exitRows, Boots = bootRows.Select(row => new { row.Name, row.Results }) }, Indented));
         return 0;
@@ -50,22 +42,18 @@ internal static class KvmCost
 
     private static void MeasureExits(string root, string exits, List<ExitRow> rows)
     {
-        string folder = Directory.CreateTempSubdirectory("farm-bench-").FullName;
-        string floppy = Path.Combine(folder, "exits.img");
-        File.WriteAllBytes(floppy, ExitLoops.Image());
-        var least = new RoundTimes();
-        var farm = new RoundTimes();
-        try
+        var (least, farm) = Emulator.InFolder(folder =>
         {
+            string floppy = Path.Combine(folder, "exits.img");
+            File.WriteAllBytes(floppy, ExitLoops.Image());
+            var least = new RoundTimes();
+            var farm = new RoundTimes();
             // Before and after: what else the host does meanwhile changes from one minute to the next.
             RunLeast(exits, floppy, least);
             RunFarm(root, floppy, farm);
             RunLeast(exits, floppy, least);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+            return (least, farm);
+        });
         Console.WriteLine($"{"exits",-14}{"minimal C",14}{"farm",14}{"ratio",8}   microseconds; medians of {least.Count} and {farm.Count} rounds");
         foreach (var (letter, name) in ExitLoops.Kinds)
         {
